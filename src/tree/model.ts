@@ -1,0 +1,61 @@
+import type { ByteString } from "../bytes.ts";
+import type { ObjectId } from "../verity/digest.ts";
+
+/** Extended attributes: full name → value. */
+export type Xattrs = ReadonlyMap<ByteString, ByteString>;
+
+export const NO_XATTRS: Xattrs = new Map();
+
+/** Metadata of a node, without its type and link count, which follow from the tree (spec 02 §1). */
+export interface Stat {
+  /** Permission bits, 0…0o7777. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Seconds, signed 64-bit. */
+  mtime: bigint;
+  /** 0…999 999 999. */
+  mtimeNsec: number;
+  xattrs: Xattrs;
+}
+
+export type Content =
+  | { readonly type: "inline"; readonly data: ByteString }
+  /** Data in an object whose digest the kernel enforces. `size` in bytes, unsigned 64-bit. */
+  | { readonly type: "external"; readonly id: ObjectId; readonly size: bigint }
+  /** Data in an object whose digest is not enforced. */
+  | { readonly type: "external-no-verity"; readonly id: ObjectId; readonly size: bigint }
+  /** A declared size without data. */
+  | { readonly type: "sparse"; readonly size: bigint }
+  | { readonly type: "symlink"; readonly target: ByteString }
+  | { readonly type: "char"; readonly rdev: bigint }
+  | { readonly type: "block"; readonly rdev: bigint }
+  | { readonly type: "fifo" }
+  | { readonly type: "socket" };
+
+/** Anything but a directory. Two entries that hold the same Leaf object are hard links. */
+export interface Leaf {
+  readonly kind: "leaf";
+  stat: Stat;
+  content: Content;
+}
+
+export interface Directory {
+  readonly kind: "directory";
+  stat: Stat;
+  /** Name → node, in any order; writers sort by name bytes. */
+  readonly entries: Map<ByteString, Node>;
+}
+
+export type Node = Directory | Leaf;
+
+export function directory(stat: Stat): Directory {
+  return { kind: "directory", stat, entries: new Map() };
+}
+
+export function leaf(stat: Stat, content: Content): Leaf {
+  return { kind: "leaf", stat, content };
+}
+
+/** Files up to this size are kept inside images and splitstreams (spec 01 §3.6). */
+export const INLINE_LIMIT = 64;
