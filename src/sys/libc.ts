@@ -54,8 +54,8 @@ export function errno(): number {
 }
 
 /** Result of a call, or the negative errno: no exception, for hot paths and expected failures. */
-export function orErrno(result: number): number {
-  return result < 0 ? -errno() : result;
+export function orErrno(result: number | bigint): number {
+  return result < 0 ? -errno() : (result as number);
 }
 
 /** A NUL-terminated path. Names are byte strings: one character a byte. */
