@@ -192,7 +192,8 @@ export class ZstdCompressor {
 
   /** Compresses `data`; what comes out is given to `sink` and is only valid during the call. */
   write(data: Bytes, sink: (chunk: Uint8Array) => void): void {
-    this.#run(constants.ZSTD_e_continue, data, sink);
+    // A call without data would already begin the frame, and an empty one would then get another header.
+    if (data.length > 0) this.#run(constants.ZSTD_e_continue, data, sink);
   }
 
   /** Ends the frame. */

@@ -1,0 +1,124 @@
+import { ZstdCompressor } from "../compress/sync.ts";
+import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { encodeHead, encodeNamedRefs } from "./format.ts";
+import { MemorySpool, type Spool } from "./spool.ts";
+
+/** A finished splitstream: `head` and then everything in `stream`. */
+export interface FinishedSplitstream {
+  readonly head: Uint8Array;
+  readonly stream: Spool;
+  readonly objectRefs: readonly ObjectId[];
+}
+
+/** Builds a splitstream. The bytes depend only on the sequence of inline bytes and references. */
+export class SplitstreamWriter {
+  readonly #algorithm: Algorithm;
+  readonly #contentType: string;
+  readonly #compressor = new ZstdCompressor();
+  /** Inline data whose length is not known yet: it ends at the next external reference. */
+  readonly #pending: Spool;
+  readonly #stream: Spool;
+  readonly #toStream: (chunk: Uint8Array) => void;
+  readonly #objects = new Map<ObjectId, number>();
+  readonly #streams = new Map<ObjectId, number>();
+  readonly #names = new Map<string, number>();
+  readonly #record = Buffer.alloc(8);
+  #streamSize = 0n;
+  #inlineBytes = 0;
+
+  /** @param newSpool makes the two queues for unfinished and compressed data. */
+  constructor(algorithm: Algorithm, contentType: string, newSpool: () => Spool = () => new MemorySpool()) {
+    this.#algorithm = algorithm;
+    this.#contentType = contentType;
+    this.#pending = newSpool();
+    this.#stream = newSpool();
+    this.#toStream = (chunk) => this.#stream.append(chunk);
+  }
+
+  /** Inline bytes so far. */
+  get inlineBytes(): number {
+    return this.#inlineBytes;
+  }
+
+  /** Names another stream; the same name again replaces the reference. */
+  addNamedRef(name: string, id: ObjectId): void {
+    this.#names.set(name, indexIn(this.#streams, id));
+  }
+
+  inline(bytes: Uint8Array<ArrayBufferLike>): void {
+    if (bytes.length === 0) return;
+    this.#pending.append(bytes);
+    this.#inlineBytes += bytes.length;
+  }
+
+  /**
+   * The next `size` bytes of the stream are those of an object.
+   * @returns its index in object_refs.
+   */
+  external(id: ObjectId, size: number): number {
+    this.#flushInline();
+    const index = indexIn(this.#objects, id);
+    this.#writeRecord(index);
+    this.#streamSize += BigInt(size);
+    return index;
+  }
+
+  finish(): FinishedSplitstream {
+    this.#flushInline();
+    this.#compressor.end(this.#toStream);
+    const namedRefs = new MemorySpool();
+    const names = new ZstdCompressor();
+    names.write(encodeNamedRefs(this.#names), (chunk) => namedRefs.append(chunk));
+    names.end((chunk) => namedRefs.append(chunk));
+    let namedRefBytes: Uint8Array = new Uint8Array(0);
+    namedRefs.drain((bytes) => {
+      namedRefBytes = bytes;
+    });
+    const objectRefs = [...this.#objects.keys()];
+    const head = encodeHead({
+      algorithm: this.#algorithm,
+      contentType: this.#contentType,
+      streamSize: this.#streamSize,
+      streamRefs: [...this.#streams.keys()],
+      objectRefs,
+      namedRefs: namedRefBytes,
+      streamLength: this.#stream.length,
+    });
+    return { head, stream: this.#stream, objectRefs };
+  }
+
+  #flushInline(): void {
+    const length = this.#pending.length;
+    if (length === 0) return;
+    this.#writeRecord(-length);
+    this.#pending.drain((piece) => this.#compressor.write(piece, this.#toStream));
+    this.#streamSize += BigInt(length);
+  }
+
+  #writeRecord(value: number): void {
+    // 48 bits and a sign extension: no BigInt for a record.
+    this.#record.writeIntLE(value, 0, 6);
+    this.#record.fill(value < 0 ? 0xff : 0, 6);
+    this.#compressor.write(this.#record, this.#toStream);
+  }
+}
+
+function indexIn(table: Map<ObjectId, number>, id: ObjectId): number {
+  const known = table.get(id);
+  if (known !== undefined) return known;
+  const index = table.size;
+  table.set(id, index);
+  return index;
+}
+
+/** A small finished splitstream in one piece. */
+export function toBytes({ head, stream }: FinishedSplitstream): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(head.length + stream.length);
+  bytes.set(head);
+  let at = head.length;
+  stream.drain((piece) => {
+    bytes.set(piece, at);
+    at += piece.length;
+  });
+  return bytes;
+}
