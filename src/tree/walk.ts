@@ -1,0 +1,121 @@
+import { type ByteString, display } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import type { Directory, Leaf, Node } from "./model.ts";
+
+/** Entries of a directory in the order of their name bytes. */
+export function sortedEntries(directory: Directory): [ByteString, Node][] {
+  const names = Array.from(directory.entries.keys()).sort();
+  return names.map((name) => [name, directory.entries.get(name)!]);
+}
+
+/** A character device 0:0, which overlayfs takes for "not here". */
+export function isWhiteout(leaf: Leaf): boolean {
+  return leaf.content.type === "char" && leaf.content.rdev === 0n;
+}
+
+/** Links of every file of a tree: 1, or more for hard links. */
+export type LinkCounts = ReadonlyMap<Leaf, number>;
+
+export function countLinks(root: Directory): LinkCounts {
+  const counts = new Map<Leaf, number>();
+  for (const directory of directories(root)) {
+    for (const node of directory.entries.values()) {
+      if (node.kind === "leaf") counts.set(node, (counts.get(node) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** 2 and the number of subdirectories. */
+export function directoryLinks(directory: Directory): number {
+  let links = 2;
+  for (const node of directory.entries.values()) if (node.kind === "directory") links++;
+  return links;
+}
+
+/** All directories of a tree, each before those below it; the order of siblings is not defined. */
+export function* directories(root: Directory): Generator<Directory> {
+  const pending = [root];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    yield next;
+    for (const node of next.entries.values()) if (node.kind === "directory") pending.push(node);
+  }
+}
+
+/**
+ * Checks what an image cannot express.
+ * @throws CfsError Invalid when a whiteout has more than one link.
+ */
+export function validateTree(root: Directory): void {
+  for (const [leaf, count] of countLinks(root)) {
+    if (count > 1 && isWhiteout(leaf)) {
+      throw new CfsError("Invalid", "invalid composefs filesystem: whiteout inode has nlink > 1");
+    }
+  }
+}
+
+/**
+ * Parts of a path as the commands take it: a leading `/`, repeated `/`, a trailing `/` and `.` don't count.
+ * @returns the path of the directory (for messages), its components and the last name.
+ * @throws CfsError Invalid when the path names no entry (`/`) or holds `..`.
+ */
+export function splitPath(path: ByteString): {
+  parent: ByteString;
+  components: ByteString[];
+  name: ByteString;
+} {
+  const components = path.split("/").filter((c) => c !== "" && c !== ".");
+  const name = components.pop();
+  const parent = components.join("/");
+  if (name === undefined || name === "..")
+    throw new CfsError("Invalid", `Invalid filename "${display(path)}"`);
+  if (components.includes("..")) {
+    const end = path.replace(/\/+$/, "").lastIndexOf("/");
+    throw new CfsError("Invalid", `Invalid filename "${display(path.slice(0, end))}"`);
+  }
+  return { parent, components, name };
+}
+
+/**
+ * The directory at a path below `root`; empty or `/`: the root.
+ * @throws CfsError NotFound or Invalid.
+ */
+export function lookupDirectory(root: Directory, path: ByteString): Directory {
+  let directory = root;
+  for (const name of path.split("/")) {
+    if (name === "" || name === ".") continue;
+    if (name === "..") throw new CfsError("Invalid", `Invalid filename "${display(path)}"`);
+    directory = subdirectory(directory, name);
+  }
+  return directory;
+}
+
+/** @throws CfsError NotFound when there is no such entry, Invalid when it is no directory. */
+export function subdirectory(directory: Directory, name: ByteString): Directory {
+  const node = directory.entries.get(name);
+  if (node === undefined) throw new CfsError("NotFound", `Directory entry "${display(name)}" does not exist`);
+  if (node.kind !== "directory") {
+    throw new CfsError("Invalid", `Directory entry "${display(name)}" is not a subdirectory`);
+  }
+  return node;
+}
+
+/**
+ * The node at a path, which must not be the root; undefined when its directory has no such entry.
+ * @throws CfsError NotFound or Invalid when the way there does not exist.
+ */
+export function findNode(root: Directory, path: ByteString): Node | undefined {
+  const { components, name } = splitPath(path);
+  let directory = root;
+  for (const component of components) directory = subdirectory(directory, component);
+  return directory.entries.get(name);
+}
+
+/** The same, where a missing entry is an error too. */
+export function lookup(root: Directory, path: ByteString): Node {
+  const node = findNode(root, path);
+  if (node === undefined) {
+    throw new CfsError("NotFound", `Directory entry "${display(splitPath(path).name)}" does not exist`);
+  }
+  return node;
+}
