@@ -131,6 +131,18 @@ export class VerityHasher {
     }
   }
 
+  /**
+   * As `update`, for data whose blocks were hashed elsewhere (see `hashBlocks`).
+   * @param size of that data in bytes; a multiple of 4096 unless it is the end of the file.
+   */
+  updateHashed(hashes: Bytes, size: number): void {
+    this.#size += size;
+    for (let at = 0; at < hashes.length; at += this.#algorithm.size) {
+      this.#out.set(hashes.subarray(at, at + this.#algorithm.size));
+      this.#append(0);
+    }
+  }
+
   digest(): ObjectId {
     if (this.#partialLength > 0) {
       this.#partial.fill(0, this.#partialLength);

@@ -1,0 +1,81 @@
+import { availableParallelism } from "node:os";
+import { type TransferredError, unpackError } from "./transfer.ts";
+
+/** What a worker is asked: to run a job of `src/worker.ts` on a payload. */
+export interface JobRequest {
+  readonly job: string;
+  readonly payload: unknown;
+}
+
+export type JobReply =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly error: TransferredError };
+
+/** Threads that run jobs, started when they are first needed. */
+export class WorkerPool implements Disposable {
+  readonly size: number;
+  readonly #workers: Worker[] = [];
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  /**
+   * Runs a job once per payload, at most `size` at a time, in the order of the payloads.
+   * After a failure no more are begun; the first error is thrown when those under way have ended.
+   * @param job a name in the table of `src/worker.ts`.
+   * @param onResult called as results arrive.
+   */
+  async run<Payload, Result>(
+    job: string,
+    payloads: readonly Payload[],
+    onResult?: (result: Result, index: number) => void,
+  ): Promise<Result[]> {
+    const results = new Array<Result>(payloads.length);
+    let next = 0;
+    let failure: { error: unknown } | undefined;
+    const drive = async (slot: number) => {
+      while (next < payloads.length && failure === undefined) {
+        const index = next++;
+        try {
+          results[index] = (await this.#ask(slot, { job, payload: payloads[index] })) as Result;
+          onResult?.(results[index], index);
+        } catch (error) {
+          failure ??= { error };
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.size, payloads.length) }, (_, slot) => drive(slot)));
+    if (failure !== undefined) throw failure.error;
+    return results;
+  }
+
+  #ask(slot: number, request: JobRequest): Promise<unknown> {
+    this.#workers[slot] ??= startWorker();
+    const worker = this.#workers[slot];
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }: MessageEvent<JobReply>) => {
+        if (data.ok) resolve(data.result);
+        else reject(unpackError(data.error));
+      };
+      worker.onerror = (event) => reject(new Error(`a worker thread failed: ${event.message}`));
+      worker.postMessage(request);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const worker of this.#workers) worker.terminate();
+    this.#workers.length = 0;
+  }
+}
+
+function startWorker(): Worker {
+  const worker = new Worker(new URL("../worker.ts", import.meta.url).href);
+  worker.unref();
+  return worker;
+}
+
+/** Parallelism when nobody asked for another: the number of CPUs this process may use. */
+export function defaultJobs(): number {
+  return availableParallelism();
+}

@@ -1,0 +1,244 @@
+/**
+ * Shared memory through which threads hand each other data without copying it: a slab is filled by its owner, worked
+ * on by whichever thread takes it first, and then read and reused by its owner. The number of slabs bounds the memory.
+ */
+
+/** Bytes of data in a slab. */
+export const SLAB_SIZE = 2 * 1024 * 1024;
+/** A tar entry with an external body takes two blocks of 512 bytes at least. */
+const MAX_ITEMS = SLAB_SIZE / 1024 + 1;
+/** Room for one digest of at most 64 bytes an item, and one for each 4096-byte block of pieces of large files. */
+const RESULT_SIZE = (MAX_ITEMS + SLAB_SIZE / 4096 + 1) * 64;
+
+const STATE = 0;
+const ITEM_COUNT = 1;
+const HEADER_WORDS = 2;
+/** Words of an item: offset, length, result, file descriptor, position (two words), answer. */
+const ITEM_WORDS = 7;
+
+const ITEMS_BYTES = pages((HEADER_WORDS + MAX_ITEMS * ITEM_WORDS) * 4);
+const RESULTS_BYTES = pages(RESULT_SIZE);
+const SLAB_STRIDE = ITEMS_BYTES + RESULTS_BYTES + SLAB_SIZE;
+
+function pages(bytes: number): number {
+  return Math.ceil(bytes / 4096) * 4096;
+}
+
+enum State {
+  Free,
+  Ready,
+  Taken,
+  Done,
+}
+
+/** `fd` of an item that is a whole file. */
+export const WHOLE_FILE = -1;
+
+export class Slab {
+  readonly data: Uint8Array<ArrayBufferLike>;
+  readonly results: Buffer<ArrayBufferLike>;
+  readonly #words: Int32Array;
+
+  constructor(memory: SharedArrayBuffer, index: number) {
+    const at = index * SLAB_STRIDE;
+    this.#words = new Int32Array(memory, at, ITEMS_BYTES / 4);
+    this.results = Buffer.from(memory, at + ITEMS_BYTES, RESULTS_BYTES);
+    this.data = new Uint8Array(memory, at + ITEMS_BYTES + RESULTS_BYTES, SLAB_SIZE);
+  }
+
+  is(state: State): boolean {
+    return Atomics.load(this.#words, STATE) === state;
+  }
+
+  become(state: State): void {
+    Atomics.store(this.#words, STATE, state);
+  }
+
+  /** Claims a ready slab; false when another thread was faster. */
+  take(): boolean {
+    return Atomics.compareExchange(this.#words, STATE, State.Ready, State.Taken) === State.Ready;
+  }
+
+  get itemCount(): number {
+    return this.#words[ITEM_COUNT]!;
+  }
+
+  clear(): void {
+    this.#words[ITEM_COUNT] = 0;
+  }
+
+  /**
+   * Adds a range of the data to be worked on.
+   * @param result where its answer goes in `results`.
+   * @param fd the file that the range is a piece of, or WHOLE_FILE.
+   * @param position of the piece in that file.
+   */
+  addItem(offset: number, length: number, result: number, fd: number, position: number): void {
+    const at = HEADER_WORDS + this.#words[ITEM_COUNT]!++ * ITEM_WORDS;
+    this.#words[at] = offset;
+    this.#words[at + 1] = length;
+    this.#words[at + 2] = result;
+    this.#words[at + 3] = fd;
+    this.#words[at + 4] = position | 0;
+    this.#words[at + 5] = Math.floor(position / 0x1_0000_0000);
+    this.#words[at + 6] = 0;
+  }
+
+  offset(item: number): number {
+    return this.#words[HEADER_WORDS + item * ITEM_WORDS]!;
+  }
+  length(item: number): number {
+    return this.#words[HEADER_WORDS + item * ITEM_WORDS + 1]!;
+  }
+  result(item: number): number {
+    return this.#words[HEADER_WORDS + item * ITEM_WORDS + 2]!;
+  }
+  fd(item: number): number {
+    return this.#words[HEADER_WORDS + item * ITEM_WORDS + 3]!;
+  }
+  position(item: number): number {
+    const at = HEADER_WORDS + item * ITEM_WORDS;
+    return this.#words[at + 5]! * 0x1_0000_0000 + (this.#words[at + 4]! >>> 0);
+  }
+  /** Whether working on the item created an object. */
+  created(item: number): boolean {
+    return this.#words[HEADER_WORDS + item * ITEM_WORDS + 6] === 1;
+  }
+  setCreated(item: number): void {
+    this.#words[HEADER_WORDS + item * ITEM_WORDS + 6] = 1;
+  }
+}
+
+/** What is sent to the threads: all of it is shared memory. */
+export interface SharedSlabs {
+  readonly memory: SharedArrayBuffer;
+  readonly control: SharedArrayBuffer;
+  readonly owners: number;
+  readonly slabsPerOwner: number;
+}
+
+const SUBMITTED = 0;
+const COMPLETED = 1;
+const OWNERS_LEFT = 2;
+const ABORTED = 3;
+const NEXT_TASK = 4;
+const CONTROL_WORDS = 5;
+
+/** A wait ends when it is notified; the limit only guards against a thread that died. */
+const WAIT_MS = 1000;
+
+/** @param owners number of threads; each fills slabs of its own and works on everybody's. */
+export function createSlabs(owners: number): SharedSlabs {
+  const slabsPerOwner = Math.max(3, Math.min(6, Math.floor(24 / owners)));
+  const control = new SharedArrayBuffer(CONTROL_WORDS * 4);
+  new Int32Array(control)[OWNERS_LEFT] = owners;
+  return {
+    memory: new SharedArrayBuffer(owners * slabsPerOwner * SLAB_STRIDE),
+    control,
+    owners,
+    slabsPerOwner,
+  };
+}
+
+/** Thrown when this thread must stop because another one failed; that one reports why. */
+export class Aborted extends Error {
+  constructor() {
+    super("stopped because another thread failed");
+  }
+}
+
+/** One thread's view of the shared slabs. `process` does the work that a slab asks for. */
+export class SlabExchange {
+  readonly #slabs: Slab[];
+  readonly #own: Slab[];
+  readonly #control: Int32Array;
+  readonly #process: (slab: Slab) => void;
+
+  constructor(shared: SharedSlabs, owner: number, process: (slab: Slab) => void) {
+    this.#slabs = Array.from(
+      { length: shared.owners * shared.slabsPerOwner },
+      (_, index) => new Slab(shared.memory, index),
+    );
+    this.#own = this.#slabs.slice(owner * shared.slabsPerOwner, (owner + 1) * shared.slabsPerOwner);
+    this.#control = new Int32Array(shared.control);
+    this.#process = process;
+  }
+
+  /** Number of the next task that nobody has begun. */
+  nextTask(): number {
+    return Atomics.add(this.#control, NEXT_TASK, 1);
+  }
+
+  get aborted(): boolean {
+    return Atomics.load(this.#control, ABORTED) !== 0;
+  }
+
+  /** Makes all threads stop at the next opportunity. */
+  abort(): void {
+    Atomics.store(this.#control, ABORTED, 1);
+    this.#wake(SUBMITTED);
+    this.#wake(COMPLETED);
+  }
+
+  /** A free slab of this thread, or undefined when all are in use. */
+  acquire(): Slab | undefined {
+    const slab = this.#own.find((candidate) => candidate.is(State.Free));
+    slab?.clear();
+    return slab;
+  }
+
+  /** Offers a filled slab to all threads; one without items needs no work. */
+  submit(slab: Slab): void {
+    if (slab.itemCount === 0) {
+      slab.become(State.Done);
+      return;
+    }
+    slab.become(State.Ready);
+    this.#wake(SUBMITTED);
+  }
+
+  /** Waits until a submitted slab is done, working on this or other slabs meanwhile. @throws when aborted. */
+  finish(slab: Slab): void {
+    while (!slab.is(State.Done)) {
+      if (this.aborted) throw new Aborted();
+      const completed = Atomics.load(this.#control, COMPLETED);
+      if (this.#work(slab) || this.#workOnAny()) continue;
+      if (!slab.is(State.Done)) Atomics.wait(this.#control, COMPLETED, completed, WAIT_MS);
+    }
+  }
+
+  /** Gives a slab that is done back. */
+  release(slab: Slab): void {
+    slab.become(State.Free);
+  }
+
+  /** Works on the slabs of others until all owners have said that they will submit no more. */
+  helpOthers(): void {
+    Atomics.sub(this.#control, OWNERS_LEFT, 1);
+    this.#wake(SUBMITTED);
+    while (Atomics.load(this.#control, OWNERS_LEFT) > 0 && !this.aborted) {
+      const submitted = Atomics.load(this.#control, SUBMITTED);
+      if (this.#workOnAny()) continue;
+      if (Atomics.load(this.#control, OWNERS_LEFT) > 0) {
+        Atomics.wait(this.#control, SUBMITTED, submitted, WAIT_MS);
+      }
+    }
+  }
+
+  #workOnAny(): boolean {
+    return this.#slabs.some((slab) => this.#work(slab));
+  }
+
+  #work(slab: Slab): boolean {
+    if (!slab.is(State.Ready) || !slab.take()) return false;
+    this.#process(slab);
+    slab.become(State.Done);
+    this.#wake(COMPLETED);
+    return true;
+  }
+
+  #wake(counter: number): void {
+    Atomics.add(this.#control, counter, 1);
+    Atomics.notify(this.#control, counter);
+  }
+}
