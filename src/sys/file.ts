@@ -144,6 +144,11 @@ export function existsat(dirfd: number, path: string): boolean {
   return true;
 }
 
+/** Asks whether this process may access the path so (R_OK, W_OK, X_OK). @throws SysError EACCES, EROFS, … */
+export function accessat(dirfd: number, path: string, mode: number): void {
+  check(orErrno(libc.faccessat(dirfd, cstring(path), mode, 0)), "faccessat", display(path));
+}
+
 /** Removes a name; false when it was not there. */
 export function unlinkat(dirfd: number, path: string, flags = 0): boolean {
   const result = orErrno(libc.unlinkat(dirfd, cstring(path), flags));
