@@ -1,8 +1,8 @@
 import type { JobReply, JobRequest } from "./parallel/pool.ts";
 import { packError } from "./parallel/transfer.ts";
 
-/** A job takes a payload and gives a result; both are copied between threads, shared memory is not. */
-type Job = (payload: never) => unknown;
+/** A job takes a payload and gives a result, and may send messages on the way; shared memory is not copied. */
+type Job = (payload: never, emit: (message: unknown) => void) => unknown;
 
 /** Everything that can be run in a worker, loaded when first asked for. */
 const JOBS: Record<string, () => Promise<Job>> = {
@@ -11,15 +11,18 @@ const JOBS: Record<string, () => Promise<Job>> = {
 
 declare const self: Worker;
 
+function reply(message: JobReply): void {
+  self.postMessage(message);
+}
+
 self.onmessage = async ({ data }: MessageEvent<JobRequest>) => {
-  let reply: JobReply;
   try {
     const load = JOBS[data.job];
-    if (load === undefined) throw new Error(`no job ${data.job}`);
+    if (load === undefined) throw new Error(`there is no job named ${data.job}`);
     const job = await load();
-    reply = { ok: true, result: await job(data.payload as never) };
+    const result = await job(data.payload as never, (message) => reply({ type: "message", message }));
+    reply({ type: "result", result });
   } catch (error) {
-    reply = { ok: false, error: packError(error) };
+    reply({ type: "error", error: packError(error) });
   }
-  self.postMessage(reply);
 };

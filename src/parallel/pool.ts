@@ -7,9 +7,11 @@ export interface JobRequest {
   readonly payload: unknown;
 }
 
+/** What comes back: any number of messages, then the result or an error. */
 export type JobReply =
-  | { readonly ok: true; readonly result: unknown }
-  | { readonly ok: false; readonly error: TransferredError };
+  | { readonly type: "message"; readonly message: unknown }
+  | { readonly type: "result"; readonly result: unknown }
+  | { readonly type: "error"; readonly error: TransferredError };
 
 /** Threads that run jobs, started when they are first needed. */
 export class WorkerPool implements Disposable {
@@ -24,12 +26,12 @@ export class WorkerPool implements Disposable {
    * Runs a job once per payload, at most `size` at a time, in the order of the payloads.
    * After a failure no more are begun; the first error is thrown when those under way have ended.
    * @param job a name in the table of `src/worker.ts`.
-   * @param onResult called as results arrive.
+   * @param onMessage called with what jobs say while they run; when it throws, that is the failure.
    */
-  async run<Payload, Result>(
+  async run<Payload, Result = void, Message = never>(
     job: string,
     payloads: readonly Payload[],
-    onResult?: (result: Result, index: number) => void,
+    onMessage?: (message: Message) => void,
   ): Promise<Result[]> {
     const results = new Array<Result>(payloads.length);
     let next = 0;
@@ -38,8 +40,8 @@ export class WorkerPool implements Disposable {
       while (next < payloads.length && failure === undefined) {
         const index = next++;
         try {
-          results[index] = (await this.#ask(slot, { job, payload: payloads[index] })) as Result;
-          onResult?.(results[index], index);
+          const onReply = (message: unknown) => onMessage?.(message as Message);
+          results[index] = (await this.#ask(slot, { job, payload: payloads[index] }, onReply)) as Result;
         } catch (error) {
           failure ??= { error };
         }
@@ -50,13 +52,20 @@ export class WorkerPool implements Disposable {
     return results;
   }
 
-  #ask(slot: number, request: JobRequest): Promise<unknown> {
+  #ask(slot: number, request: JobRequest, onMessage: (message: unknown) => void): Promise<unknown> {
     this.#workers[slot] ??= startWorker();
     const worker = this.#workers[slot];
     return new Promise((resolve, reject) => {
       worker.onmessage = ({ data }: MessageEvent<JobReply>) => {
-        if (data.ok) resolve(data.result);
-        else reject(unpackError(data.error));
+        if (data.type === "result") resolve(data.result);
+        else if (data.type === "error") reject(unpackError(data.error));
+        else {
+          try {
+            onMessage(data.message);
+          } catch (error) {
+            reject(error);
+          }
+        }
       };
       worker.onerror = (event) => reject(new Error(`a worker thread failed: ${event.message}`));
       worker.postMessage(request);

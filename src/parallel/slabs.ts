@@ -212,6 +212,17 @@ export class SlabExchange {
     slab.become(State.Free);
   }
 
+  /**
+   * Takes back all slabs of this thread, whatever their state, and waits for those that are being worked on:
+   * after this, nobody touches them or the files they name.
+   */
+  withdraw(): void {
+    for (const slab of this.#own) {
+      while (!slab.take() && slab.is(State.Taken)) Bun.sleepSync(1);
+      slab.become(State.Free);
+    }
+  }
+
   /** Works on the slabs of others until all owners have said that they will submit no more. */
   helpOthers(): void {
     Atomics.sub(this.#control, OWNERS_LEFT, 1);

@@ -1,0 +1,183 @@
+import type { ByteString } from "../bytes.ts";
+import type { SparseRun, TarEntry, TarType } from "../tar/entry.ts";
+import { NO_XATTRS } from "../tree/model.ts";
+import type { ObjectId } from "../verity/digest.ts";
+
+/** What an entry of a layer holds besides its metadata. */
+export type LayerContent =
+  | { readonly type: "inline"; readonly data: ByteString }
+  | { readonly type: "object"; readonly id: ObjectId; readonly size: number };
+
+/** One entry of a layer, ready to be put into a tree. */
+export interface LayerEntry {
+  readonly entry: TarEntry;
+  /** Of regular files only. */
+  readonly content: LayerContent | undefined;
+}
+
+const TYPES: readonly TarType[] = [
+  "file",
+  "hardlink",
+  "symlink",
+  "char",
+  "block",
+  "directory",
+  "fifo",
+  "other",
+];
+
+const FIXED_SIZE = 48;
+const EXTERNAL = 1;
+const HAS_RDEV = 2;
+const HAS_SPARSE = 4;
+const RUNS_IN_BODY = 0xffffffff;
+
+/**
+ * The entries of a layer as one buffer that moves from the thread that split the layer to the one that builds the
+ * tree. External bodies are not named: they are numbered in stream order.
+ */
+export class LayerEntryWriter {
+  #buffer = Buffer.from(new ArrayBuffer(256 * 1024));
+  #at = 0;
+
+  /** @param body the bytes of a regular file that is kept inline; undefined when it is external. */
+  add(entry: TarEntry, body: Uint8Array<ArrayBufferLike> | undefined): void {
+    const inlineSize = entry.type === "file" && body !== undefined ? body.length : 0;
+    this.#reserve(FIXED_SIZE + 8 + entry.path.length + entry.linkName.length + inlineSize);
+    const buffer = this.#buffer;
+    const start = this.#at;
+    const isExternal = entry.type === "file" && body === undefined;
+    buffer[start] = TYPES.indexOf(entry.type);
+    buffer[start + 1] =
+      (isExternal ? EXTERNAL : 0) |
+      (entry.rdev !== undefined ? HAS_RDEV : 0) |
+      (entry.sparse !== undefined ? HAS_SPARSE : 0);
+    buffer[start + 2] = entry.typeflag;
+    buffer.writeUInt32LE(entry.mode, start + 4);
+    buffer.writeUInt32LE(entry.uid, start + 8);
+    buffer.writeUInt32LE(entry.gid, start + 12);
+    buffer.writeBigInt64LE(entry.mtime, start + 16);
+    buffer.writeUInt32LE(entry.mtimeNsec, start + 24);
+    buffer.writeUInt32LE(entry.xattrs.size, start + 28);
+    buffer.writeUInt32LE(entry.path.length, start + 32);
+    buffer.writeUInt32LE(entry.linkName.length, start + 36);
+    buffer.writeDoubleLE(entry.size, start + 40);
+    let at = start + FIXED_SIZE;
+    at += buffer.latin1Write(entry.path, at);
+    at += buffer.latin1Write(entry.linkName, at);
+    if (entry.rdev !== undefined) at = buffer.writeBigUInt64LE(BigInt.asUintN(64, entry.rdev), at);
+    if (inlineSize > 0) {
+      buffer.set(body!, at);
+      at += inlineSize;
+    }
+    this.#at = at;
+    for (const [name, value] of entry.xattrs) {
+      this.#string(name);
+      this.#string(value);
+    }
+    if (entry.sparse !== undefined) this.#sparse(entry.sparse.realSize, entry.sparse.runs);
+  }
+
+  /** All entries; the writer is of no use afterwards. */
+  finish(): ArrayBuffer {
+    return this.#buffer.buffer.slice(0, this.#at) as ArrayBuffer;
+  }
+
+  #string(text: ByteString): void {
+    this.#reserve(4 + text.length);
+    this.#at = this.#buffer.writeUInt32LE(text.length, this.#at);
+    this.#at += this.#buffer.latin1Write(text, this.#at);
+  }
+
+  #sparse(realSize: number, runs: readonly SparseRun[] | "in-body"): void {
+    const count = runs === "in-body" ? 0 : runs.length;
+    this.#reserve(12 + count * 16);
+    const buffer = this.#buffer;
+    this.#at = buffer.writeDoubleLE(realSize, this.#at);
+    this.#at = buffer.writeUInt32LE(runs === "in-body" ? RUNS_IN_BODY : count, this.#at);
+    if (runs === "in-body") return;
+    for (const { offset, length } of runs) {
+      this.#at = buffer.writeDoubleLE(offset, this.#at);
+      this.#at = buffer.writeDoubleLE(length, this.#at);
+    }
+  }
+
+  #reserve(size: number): void {
+    if (this.#at + size <= this.#buffer.length) return;
+    const larger = Buffer.from(new ArrayBuffer(Math.max(this.#buffer.length * 2, this.#at + size)));
+    larger.set(this.#buffer.subarray(0, this.#at));
+    this.#buffer = larger;
+  }
+}
+
+/** @param externals object of each external body, in stream order. */
+export function* readLayerEntries(
+  entries: ArrayBuffer,
+  externals: readonly ObjectId[],
+): Generator<LayerEntry> {
+  const buffer = Buffer.from(entries);
+  let at = 0;
+  let external = 0;
+  const string = () => {
+    const length = buffer.readUInt32LE(at);
+    at += 4 + length;
+    return buffer.latin1Slice(at - length, at);
+  };
+  while (at < buffer.length) {
+    const start = at;
+    const flags = buffer[start + 1]!;
+    const pathEnd = start + FIXED_SIZE + buffer.readUInt32LE(start + 32);
+    const linkEnd = pathEnd + buffer.readUInt32LE(start + 36);
+    const type = TYPES[buffer[start]!]!;
+    const size = buffer.readDoubleLE(start + 40);
+    const xattrCount = buffer.readUInt32LE(start + 28);
+    at = linkEnd;
+    let rdev: bigint | undefined;
+    if ((flags & HAS_RDEV) !== 0) {
+      rdev = buffer.readBigUInt64LE(at);
+      at += 8;
+    }
+    let content: LayerContent | undefined;
+    if ((flags & EXTERNAL) !== 0) content = { type: "object", id: externals[external++]!, size };
+    else if (type === "file") {
+      content = { type: "inline", data: buffer.latin1Slice(at, at + size) };
+      at += size;
+    }
+    let xattrs = NO_XATTRS;
+    if (xattrCount > 0)
+      xattrs = new Map(Array.from({ length: xattrCount }, () => [string(), string()] as const));
+    let sparse: TarEntry["sparse"];
+    if ((flags & HAS_SPARSE) !== 0) {
+      const realSize = buffer.readDoubleLE(at);
+      const count = buffer.readUInt32LE(at + 8);
+      at += 12;
+      if (count === RUNS_IN_BODY) sparse = { realSize, runs: "in-body" };
+      else {
+        const runs = Array.from({ length: count }, (_, i) => ({
+          offset: buffer.readDoubleLE(at + i * 16),
+          length: buffer.readDoubleLE(at + i * 16 + 8),
+        }));
+        at += count * 16;
+        sparse = { realSize, runs };
+      }
+    }
+    yield {
+      entry: {
+        path: buffer.latin1Slice(start + FIXED_SIZE, pathEnd),
+        linkName: buffer.latin1Slice(pathEnd, linkEnd),
+        type,
+        typeflag: buffer[start + 2]!,
+        mode: buffer.readUInt32LE(start + 4),
+        uid: buffer.readUInt32LE(start + 8),
+        gid: buffer.readUInt32LE(start + 12),
+        mtime: buffer.readBigInt64LE(start + 16),
+        mtimeNsec: buffer.readUInt32LE(start + 24),
+        size,
+        rdev,
+        xattrs,
+        sparse,
+      },
+      content,
+    };
+  }
+}

@@ -1,0 +1,103 @@
+import { type Compression, type Decompressor, decompressor } from "../../compress/sync.ts";
+import { CfsError } from "../../errors.ts";
+import { pread, read } from "../../sys/file.ts";
+
+/** The bytes of a blob as they were transported: a file, a member of an archive, or a pipe. */
+export interface BlobLocation {
+  readonly fd: number;
+  /** Where the blob begins in the file; undefined to read on from the current position until the end. */
+  readonly offset: number | undefined;
+  /** Bytes; undefined when only the end of the input tells. */
+  readonly size: number | undefined;
+  /** `sha256:HEX`; undefined when nothing vouches for the transported bytes. */
+  readonly digest: string | undefined;
+  readonly compression: Compression;
+}
+
+const INPUT_STEP = 256 * 1024;
+
+/** Reads a blob, hashes it as it was transported, decompresses it, and hashes the plain bytes too. */
+export class BlobInput {
+  readonly #location: BlobLocation;
+  readonly #decoder: Decompressor;
+  readonly #input = new Uint8Array(INPUT_STEP);
+  #inputAt = 0;
+  #inputEnd = 0;
+  #inputEnded = false;
+  #drained = false;
+  readonly #transportHash: Bun.CryptoHasher | undefined;
+  readonly #plainHash: Bun.CryptoHasher;
+  /** Bytes read so far, as transported. */
+  consumed = 0;
+
+  /** @param plainAlgorithm hash of the plain bytes: the one of the diff ID. */
+  constructor(location: BlobLocation, plainAlgorithm: string) {
+    this.#location = location;
+    this.#decoder = decompressor(location.compression);
+    this.#plainHash = new Bun.CryptoHasher(plainAlgorithm as Bun.SupportedCryptoAlgorithms);
+    const algorithm = location.digest?.slice(0, location.digest.indexOf(":"));
+    // An uncompressed layer is its own plain form: one hash does for both.
+    const isSame = location.compression === "none" && algorithm === plainAlgorithm;
+    if (algorithm !== undefined && !isSame) {
+      this.#transportHash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+    }
+  }
+
+  /** Fills `target[start, end)` with plain bytes. @returns the new end of the data; less than `end` at the end of the blob. */
+  fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number {
+    let at = start;
+    while (at < end && !this.#drained) {
+      if (this.#inputAt === this.#inputEnd && !this.#inputEnded) this.#readMore();
+      this.#decoder.step(this.#input, this.#inputAt, this.#inputEnd, target, at, end);
+      this.#inputAt += this.#decoder.consumed;
+      at += this.#decoder.produced;
+      const stuck = this.#decoder.consumed === 0 && this.#decoder.produced === 0;
+      if (stuck && this.#inputAt < this.#inputEnd)
+        throw new CfsError("Corrupt", "garbage in the compressed data");
+      this.#drained = this.#inputEnded && this.#inputAt === this.#inputEnd && this.#decoder.produced === 0;
+    }
+    if (at > start) this.#plainHash.update(target.subarray(start, at) as Uint8Array<ArrayBuffer>);
+    return at;
+  }
+
+  /**
+   * To be called after `fill` came to the end.
+   * @returns the hash of the plain bytes, in hex.
+   * @throws CfsError Corrupt when the blob is cut, too long, or not what its digest says.
+   */
+  finish(): string {
+    this.#decoder.finish();
+    const { size, digest } = this.#location;
+    if (size !== undefined && this.consumed !== size) {
+      throw new CfsError("Corrupt", `Expected size ${size} but found ${this.consumed}`);
+    }
+    const plain = this.#plainHash.digest("hex");
+    if (digest !== undefined) {
+      const algorithm = digest.slice(0, digest.indexOf(":"));
+      const computed = `${algorithm}:${this.#transportHash?.digest("hex") ?? plain}`;
+      if (computed !== digest) {
+        throw new CfsError("Corrupt", `Blob digest mismatch for ${digest}: computed ${computed}`, {
+          data: { expected: digest, found: computed },
+          hint: "the image is damaged; fetch or copy it again",
+        });
+      }
+    }
+    return plain;
+  }
+
+  close(): void {
+    this.#decoder.close();
+  }
+
+  #readMore(): void {
+    const { fd, offset, size } = this.#location;
+    const wanted = size === undefined ? INPUT_STEP : Math.min(INPUT_STEP, size - this.consumed);
+    const buffer = this.#input.subarray(0, wanted);
+    const length = offset === undefined ? read(fd, buffer) : pread(fd, buffer, offset + this.consumed);
+    this.#inputAt = 0;
+    this.#inputEnd = length;
+    this.consumed += length;
+    this.#inputEnded = length === 0 || this.consumed === size;
+    this.#transportHash?.update(this.#input.subarray(0, length));
+  }
+}

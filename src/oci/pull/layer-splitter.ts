@@ -1,0 +1,315 @@
+import { withContext } from "../../errors.ts";
+import type { Slab, SlabExchange } from "../../parallel/slabs.ts";
+import { SLAB_SIZE, WHOLE_FILE } from "../../parallel/slabs.ts";
+import type { NewObject, ObjectStore } from "../../repository/objects.ts";
+import { FileSpool } from "../../repository/spool.ts";
+import { CONTENT_LAYER } from "../../splitstream/format.ts";
+import { SplitstreamWriter } from "../../splitstream/writer.ts";
+import type { TarEntry } from "../../tar/entry.ts";
+import { endInsideBody, endInsidePadding, TarParser } from "../../tar/parser.ts";
+import type { ObjectId } from "../../verity/digest.ts";
+import { BLOCK_SIZE, VerityHasher } from "../../verity/merkle.ts";
+import { LayerEntryWriter } from "../layer-entries.ts";
+import type { BlobInput } from "./blob-input.ts";
+
+/** Bodies up to this size are kept in one slab; larger ones are handed out in pieces. */
+const MAX_WHOLE = SLAB_SIZE / 2;
+
+/** What lies where in a slab, in the order of the tar stream. */
+type Segment =
+  | { readonly type: "inline"; readonly start: number; readonly end: number }
+  | { readonly type: "whole"; readonly item: number }
+  | { readonly type: "piece"; readonly item: number }
+  | { readonly type: "file-end" };
+
+interface FilledSlab {
+  readonly slab: Slab;
+  readonly segments: Segment[];
+}
+
+/** A file too large for one slab, while its pieces are being written. */
+interface LargeFile {
+  readonly file: NewObject;
+  readonly size: number;
+  readonly hasher: VerityHasher;
+  /** Bytes handed out. */
+  position: number;
+}
+
+export interface SplitLayer {
+  /** Hash of the tar, in hex: what the diff ID must be. */
+  readonly plainDigest: string;
+  /** The splitstream object. */
+  readonly id: ObjectId;
+  /** The entries for building the tree; external contents are numbered in stream order, see `externals`. */
+  readonly entries: ArrayBuffer;
+  /** Object of each external body, in stream order. */
+  readonly externals: readonly ObjectId[];
+  readonly statistics: SplitStatistics;
+}
+
+export interface SplitStatistics {
+  newObjects: number;
+  presentObjects: number;
+  /** Bytes of the new objects. */
+  storedBytes: number;
+  /** Bytes kept inside the splitstream. */
+  inlinedBytes: number;
+}
+
+/**
+ * Splits one layer. This thread decompresses and walks the tar in slabs; the files in them are hashed and stored by
+ * whichever thread is free, this one included. Slabs come back in order, and the splitstream is written from them.
+ */
+export class LayerSplitter {
+  readonly #store: ObjectStore;
+  readonly #exchange: SlabExchange;
+  readonly #input: BlobInput;
+  readonly #onProgress: (consumed: number) => void;
+  readonly #parser = new TarParser();
+  readonly #writer: SplitstreamWriter;
+  readonly #spools: FileSpool[] = [];
+  readonly #entries = new LayerEntryWriter();
+  readonly #externals: ObjectId[] = [];
+  readonly #statistics: SplitStatistics = {
+    newObjects: 0,
+    presentObjects: 0,
+    storedBytes: 0,
+    inlinedBytes: 0,
+  };
+
+  readonly #inFlight: FilledSlab[] = [];
+  readonly #largeFiles: LargeFile[] = [];
+  /** Bytes at the end of a slab that must be seen together with what follows. */
+  readonly #carry = new Uint8Array(SLAB_SIZE);
+
+  // Where the walk stands between slabs.
+  #inlineLeft = 0;
+  #wholeSize = 0;
+  #bodyPadding = 0;
+  #large: LargeFile | undefined;
+  #ended = false;
+
+  constructor(
+    store: ObjectStore,
+    exchange: SlabExchange,
+    input: BlobInput,
+    repositoryFd: number,
+    onProgress: (consumed: number) => void,
+  ) {
+    this.#store = store;
+    this.#exchange = exchange;
+    this.#input = input;
+    this.#onProgress = onProgress;
+    this.#writer = new SplitstreamWriter(store.algorithm, CONTENT_LAYER, () => {
+      const spool = new FileSpool(repositoryFd);
+      this.#spools.push(spool);
+      return spool;
+    });
+  }
+
+  /** @param verify called with the hash of the tar before the splitstream is stored; throws to refuse it. */
+  run(verify: (plainDigest: string) => void): SplitLayer {
+    try {
+      let carried = 0;
+      for (let atEnd = false; !atEnd; ) {
+        const slab = this.#freeSlab();
+        slab.data.set(this.#carry.subarray(0, carried));
+        const end = this.#input.fill(slab.data, carried, SLAB_SIZE);
+        atEnd = end < SLAB_SIZE;
+        const filled: FilledSlab = { slab, segments: [] };
+        const used = this.#walk(filled, end, atEnd);
+        carried = end - used;
+        this.#carry.set(slab.data.subarray(used, end));
+        this.#inFlight.push(filled);
+        this.#exchange.submit(slab);
+        this.#onProgress(this.#input.consumed);
+      }
+      while (this.#inFlight.length > 0) this.#collect();
+      const plainDigest = this.#input.finish();
+      verify(plainDigest);
+      return this.#finish(plainDigest);
+    } finally {
+      this.#exchange.withdraw();
+      for (const { file } of this.#largeFiles) this.#store.abandon(file);
+      for (const spool of this.#spools) spool.close();
+      this.#input.close();
+    }
+  }
+
+  #freeSlab(): Slab {
+    for (;;) {
+      const slab = this.#exchange.acquire();
+      if (slab !== undefined) return slab;
+      this.#collect();
+    }
+  }
+
+  /** Finds out what is in `data[0, end)`. @returns how much of it is settled; the rest is to be seen again. */
+  #walk({ slab, segments }: FilledSlab, end: number, atEnd: boolean): number {
+    const { data } = slab;
+    const digestSize = this.#store.algorithm.size;
+    let at = 0;
+    let inlineStart = 0;
+    let result = 0;
+    const flushInline = () => {
+      if (at > inlineStart) segments.push({ type: "inline", start: inlineStart, end: at });
+    };
+
+    for (;;) {
+      if (this.#ended) at = end;
+      if (this.#inlineLeft > 0) {
+        const length = Math.min(this.#inlineLeft, end - at);
+        at += length;
+        this.#inlineLeft -= length;
+        if (this.#inlineLeft > 0) break;
+      }
+      if (this.#wholeSize > 0) {
+        const size = this.#wholeSize;
+        if (end - at < size) break;
+        flushInline();
+        segments.push({ type: "whole", item: slab.itemCount });
+        slab.addItem(at, size, result, WHOLE_FILE, 0);
+        result += digestSize;
+        at += size;
+        inlineStart = at;
+        this.#wholeSize = 0;
+        this.#inlineLeft = this.#bodyPadding;
+        continue;
+      }
+      if (this.#large !== undefined) {
+        const large = this.#large;
+        const left = large.size - large.position;
+        const available = end - at;
+        // Pieces are whole blocks, so that each can be hashed on its own.
+        const length = available >= left ? left : available - (available % BLOCK_SIZE);
+        flushInline();
+        if (length > 0) {
+          segments.push({ type: "piece", item: slab.itemCount });
+          slab.addItem(at, length, result, large.file.fd, large.position);
+          result += Math.ceil(length / BLOCK_SIZE) * digestSize;
+          large.position += length;
+          at += length;
+        }
+        inlineStart = at;
+        if (length < left) break;
+        segments.push({ type: "file-end" });
+        this.#large = undefined;
+        this.#inlineLeft = this.#bodyPadding;
+        continue;
+      }
+      if (this.#ended) break;
+
+      const step = this.#parser.step(data, at, end, atEnd);
+      if (step.kind === "more") break;
+      if (step.kind === "end") this.#ended = true;
+      else if (step.kind === "inline") this.#inlineLeft = step.length;
+      else {
+        at += step.headerLength;
+        this.#begin(
+          step.entry,
+          step.size,
+          step.padding,
+          step.external,
+          data.subarray(at, at + Math.min(step.size, end - at)),
+        );
+      }
+    }
+    flushInline();
+    if (atEnd) this.#expectNothingLeft();
+    return at;
+  }
+
+  #begin(
+    entry: TarEntry,
+    size: number,
+    padding: number,
+    external: boolean,
+    body: Uint8Array<ArrayBufferLike>,
+  ): void {
+    this.#entries.add(entry, external ? undefined : body);
+    this.#bodyPadding = padding;
+    if (!external) this.#inlineLeft = size + padding;
+    else if (size <= MAX_WHOLE) this.#wholeSize = size;
+    else {
+      this.#large = {
+        file: this.#store.begin(),
+        size,
+        hasher: new VerityHasher(this.#store.algorithm),
+        position: 0,
+      };
+      this.#largeFiles.push(this.#large);
+    }
+  }
+
+  #expectNothingLeft(): void {
+    if (this.#wholeSize > 0 || this.#large !== undefined) throw endInsideBody();
+    if (this.#inlineLeft > 0) throw endInsidePadding();
+  }
+
+  /** Takes the oldest slab back and writes what it holds to the splitstream. */
+  #collect(): void {
+    const { slab, segments } = this.#inFlight.shift()!;
+    this.#exchange.finish(slab);
+    const { size: digestSize } = this.#store.algorithm;
+    for (const segment of segments) {
+      switch (segment.type) {
+        case "inline":
+          this.#writer.inline(slab.data.subarray(segment.start, segment.end));
+          break;
+        case "whole": {
+          const result = slab.result(segment.item);
+          const id = slab.results.hexSlice(result, result + digestSize) as ObjectId;
+          this.#external(id, slab.length(segment.item), slab.created(segment.item));
+          break;
+        }
+        case "piece": {
+          const length = slab.length(segment.item);
+          const start = slab.result(segment.item);
+          const hashes = slab.results.subarray(start, start + Math.ceil(length / BLOCK_SIZE) * digestSize);
+          this.#largeFiles[0]!.hasher.updateHashed(hashes, length);
+          break;
+        }
+        case "file-end": {
+          const { file, hasher, size } = this.#largeFiles[0]!;
+          this.#largeFiles.shift();
+          const id = hasher.digest();
+          const created = this.#store.commit(file, id, size);
+          this.#external(id, size, created);
+          break;
+        }
+      }
+    }
+    this.#exchange.release(slab);
+  }
+
+  #external(id: ObjectId, size: number, created: boolean): void {
+    this.#writer.external(id, size);
+    this.#externals.push(id);
+    const statistics = this.#statistics;
+    if (created) {
+      statistics.newObjects++;
+      statistics.storedBytes += size;
+    } else statistics.presentObjects++;
+  }
+
+  #finish(plainDigest: string): SplitLayer {
+    this.#statistics.inlinedBytes = this.#writer.inlineBytes;
+    const finished = this.#writer.finish();
+    try {
+      const { id } = this.#store.storeStream((write) => {
+        write(finished.head);
+        finished.stream.drain(write);
+      });
+      return {
+        plainDigest,
+        id,
+        entries: this.#entries.finish(),
+        externals: this.#externals,
+        statistics: this.#statistics,
+      };
+    } catch (error) {
+      throw withContext("storing the splitstream", error);
+    }
+  }
+}
