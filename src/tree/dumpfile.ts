@@ -267,7 +267,7 @@ export class DumpfileParser {
 
   #regularContent(payload: string, content: string, digest: string, size: bigint): Content {
     if (payload !== "-") {
-      const path = unescape(payload, MAX_PATH + 1);
+      const path = decodeEscapes(payload, MAX_PATH + 1);
       if (path === "") throw new LineError("Invalid empty path");
       if (path.includes("\0")) throw new LineError("Invalid embedded NUL");
       if (path.length > MAX_PATH) throw new LineError(`Path is too long: ${path.length} bytes`);
@@ -275,7 +275,7 @@ export class DumpfileParser {
       return { type: "external-no-verity", id: parseObjectPath(path, this.#algorithm), size };
     }
     if (digest !== "-") throw new LineError("Inline file cannot have fsverity digest");
-    if (content !== "-") return { type: "inline", data: unescape(content, MAX_INLINE) };
+    if (content !== "-") return { type: "inline", data: decodeEscapes(content, MAX_INLINE) };
     return size === 0n ? EMPTY_FILE : { type: "sparse", size };
   }
 
@@ -302,12 +302,12 @@ export class DumpfileParser {
     for (const item of text.split(" ")) {
       const equals = item.indexOf("=");
       if (equals < 0) throw new LineError("Missing = in xattrs");
-      const key = unescape(item.slice(0, equals), Number.POSITIVE_INFINITY);
+      const key = decodeEscapes(item.slice(0, equals), Number.POSITIVE_INFINITY);
       if (key.includes("\0")) throw new LineError("Invalid embedded NUL");
       if (key.length > MAX_XATTR_NAME) {
         throw new LineError(`xattr name too long; max=${MAX_XATTR_NAME} found=${key.length}`);
       }
-      const value = unescape(item.slice(equals + 1), Number.POSITIVE_INFINITY);
+      const value = decodeEscapes(item.slice(equals + 1), Number.POSITIVE_INFINITY);
       if (value.length > MAX_XATTR_VALUE) {
         throw new LineError(`xattr value too long; max=${MAX_XATTR_VALUE} found=${value.length}`);
       }
@@ -403,7 +403,7 @@ function refuseWrongTime(time: { mtimeNsec: number }): void {
 
 /** An absolute path without empty, `.` and `..` components. */
 function parsePath(text: string): ByteString {
-  const path = unescape(text, Number.POSITIVE_INFINITY);
+  const path = decodeEscapes(text, Number.POSITIVE_INFINITY);
   if (path === "") throw new LineError("Invalid empty path");
   if (path.charCodeAt(0) !== SLASH) throw new LineError("Invalid non-absolute path");
   if (path.includes("\0")) throw new LineError("Invalid embedded NUL");
@@ -421,7 +421,7 @@ function parsePath(text: string): ByteString {
 
 function parseTarget(payload: string): ByteString {
   if (payload === "-") throw new LineError("Missing payload");
-  const target = unescape(payload, Number.POSITIVE_INFINITY);
+  const target = decodeEscapes(payload, Number.POSITIVE_INFINITY);
   if (target === "") throw new LineError("Invalid empty path");
   if (target.includes("\0")) throw new LineError("Invalid embedded NUL");
   if (target.length > MAX_PATH) throw new LineError(`Path is too long: ${target.length} bytes`);
@@ -437,8 +437,14 @@ function parseTarget(payload: string): ByteString {
  */
 export function parseObjectPath(path: ByteString, algorithm: Algorithm): ObjectId {
   const tail = path.slice(-(algorithm.size * 2 + 1));
-  if (tail.length !== algorithm.size * 2 + 1 || tail[2] !== "/") {
+  if (tail.length !== algorithm.size * 2 + 1) {
     throw new CfsError("Invalid", "invalid object pathname: Invalid string length");
+  }
+  if (tail[2] !== "/") {
+    throw new CfsError(
+      "Invalid",
+      `invalid object pathname: Invalid character '${display(tail[2]!)}' at position 2`,
+    );
   }
   try {
     return parseObjectId(tail.slice(0, 2) + tail.slice(3), algorithm);
@@ -450,7 +456,7 @@ export function parseObjectPath(path: ByteString, algorithm: Algorithm): ObjectI
 const NAMED_ESCAPES: Readonly<Record<string, string>> = { "\\": "\\", n: "\n", r: "\r", t: "\t" };
 
 /** Takes the escapes out; `max` is in bytes of the result. */
-function unescape(text: string, max: number): ByteString {
+function decodeEscapes(text: string, max: number): ByteString {
   let backslash = text.indexOf("\\");
   if (backslash < 0) {
     if (text.length > max) throw new LineError(`Input ${text.length} exceeded maximum length ${max}`);
