@@ -17,6 +17,7 @@ export const O_RDWR = 2;
 export const O_CREAT = 0x40;
 export const O_EXCL = 0x80;
 export const O_TRUNC = 0x200;
+export const O_NONBLOCK = 0x800;
 export const O_DIRECTORY = arm64 ? 0x4000 : 0x10000;
 export const O_NOFOLLOW = arm64 ? 0x8000 : 0x20000;
 export const O_CLOEXEC = 0x80000;
@@ -144,9 +145,9 @@ export function existsat(dirfd: number, path: string): boolean {
   return true;
 }
 
-/** Asks whether this process may access the path so (R_OK, W_OK, X_OK). @throws SysError EACCES, EROFS, … */
-export function accessat(dirfd: number, path: string, mode: number): void {
-  check(orErrno(libc.faccessat(dirfd, cstring(path), mode, 0)), "faccessat", display(path));
+/** Asks whether the path exists (0), links followed, and may be used so (W_OK): 0 or the negative errno. */
+export function tryAccessat(dirfd: number, path: string, mode: number): number {
+  return orErrno(libc.faccessat(dirfd, cstring(path), mode, 0));
 }
 
 /** Removes a name; false when it was not there. */

@@ -1,0 +1,188 @@
+import { type ByteString, display, fromText } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import { DT_DIR, DT_LNK, DT_REG, listDirectory, openDirectory, readDirectory } from "../sys/dir.ts";
+import { ENOENT, ENOTDIR, isErrno } from "../sys/errno.ts";
+import { Fd } from "../sys/fd.ts";
+import { check, O_DIRECTORY, O_RDONLY, openat, tryAccessat, tryOpenat, unlinkat } from "../sys/file.ts";
+import { emptyStatus, tryFstatat } from "../sys/stat.ts";
+import type { ObjectId } from "../verity/digest.ts";
+import { TEMPORARY_LINK_PREFIX } from "./links.ts";
+import { findLiveObjects, type Unreadable } from "./live-objects.ts";
+import { type Category, REFS } from "./names.ts";
+import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
+import { MAX_ENTRIES, openCategory, openIfDirectory } from "./refs.ts";
+import { removeTree } from "./remove-tree.ts";
+import type { Repository } from "./repository.ts";
+
+export interface GcOptions {
+  /** Entries of `streams/` or `images/` to keep although no ref points to them. */
+  readonly roots?: readonly string[];
+  /** Find out what would be deleted, but delete nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface GcReport {
+  readonly objectsRemoved: number;
+  /** Sum of the sizes of the removed files. */
+  readonly bytesRemoved: number;
+  /** Links below `images/` that led nowhere; in a dry run only those that do so now. */
+  readonly imagesPruned: number;
+  readonly streamsPruned: number;
+  /** Left-overs of interrupted work: temporary objects and links, partial downloads. */
+  readonly temporaryFilesRemoved: number;
+  /** What does not belong in a repository and was left alone. */
+  readonly strays: readonly string[];
+}
+
+interface DeadObject {
+  /** `xx/NAME` below `objects/`. */
+  readonly path: ByteString;
+  readonly size: number;
+}
+
+const TEMPORARY_OBJECT_PREFIX = ".tmp-object-";
+/** Where pulls keep what they have downloaded in part. */
+const TEMPORARY_DIRECTORY = "tmp";
+/** How many unreadable roots an error names. */
+const MAX_NAMED = 5;
+
+/**
+ * Deletes every object that no root keeps alive, then links that lead nowhere, then left-overs of interrupted work.
+ * Nothing is deleted before everything that must stay is known.
+ * @throws CfsError Corrupt, with nothing deleted, when a root can't be read
+ */
+export function collectGarbage(repository: Repository, options: GcOptions = {}): GcReport {
+  if (options.dryRun) return run(repository, options);
+  repository.ensureWritable();
+  return repository.exclusively(() => run(repository, options));
+}
+
+function run(repository: Repository, options: GcOptions): GcReport {
+  const live = findLiveObjects(repository, (options.roots ?? []).map(fromText));
+  if (live.unreadable.length > 0) throw unreadableRoots(repository, live.unreadable);
+  const strays = [...live.strays];
+
+  using objects = openObjects(repository);
+  const dead = objects === undefined ? [] : findDead(repository, objects, live.ids, strays);
+  if (!options.dryRun && objects !== undefined) for (const { path } of dead) unlinkat(objects.fd, path);
+
+  const remove = !options.dryRun;
+  return {
+    objectsRemoved: dead.length,
+    bytesRemoved: dead.reduce((sum, { size }) => sum + size, 0),
+    imagesPruned: pruneCategory(repository, "images", remove),
+    streamsPruned: pruneCategory(repository, "streams", remove),
+    temporaryFilesRemoved: remove ? removeTemporaryFiles(repository, objects) : 0,
+    strays,
+  };
+}
+
+function unreadableRoots(repository: Repository, unreadable: readonly Unreadable[]): CfsError {
+  const named = unreadable.slice(0, MAX_NAMED).map(({ root, why }) => `${root} (${why})`);
+  if (unreadable.length > MAX_NAMED) named.push(`${unreadable.length - MAX_NAMED} more`);
+  return new CfsError(
+    "Corrupt",
+    `nothing was deleted, because it is not known what these keep alive: ${named.join(", ")}`,
+    {
+      hint: `pull or create them again, or give them up with \`rm ${repository.path}/${unreadable[0]!.root}\``,
+    },
+  );
+}
+
+function openObjects(repository: Repository): Fd | undefined {
+  const fd = tryOpenat(repository.dir.fd, "objects", O_RDONLY | O_DIRECTORY);
+  return fd === -ENOENT ? undefined : new Fd(check(fd, "openat", "objects"), "objects");
+}
+
+function findDead(
+  repository: Repository,
+  objects: Fd,
+  live: ReadonlySet<ObjectId>,
+  strays: string[],
+): DeadObject[] {
+  const dead: DeadObject[] = [];
+  const status = emptyStatus();
+  for (const xx of OBJECT_DIRECTORIES) {
+    let opened: Fd;
+    try {
+      opened = openDirectory(objects.fd, xx, `objects/${xx}`);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) continue;
+      if (!isErrno(error, ENOTDIR)) throw error;
+      strays.push(`objects/${xx} is not a directory`);
+      continue;
+    }
+    using directory = opened;
+    for (const { name, type } of readDirectory(directory)) {
+      let id: ObjectId;
+      try {
+        id = parseObjectIdParts(xx, name, repository.algorithm);
+      } catch {
+        strays.push(`objects/${xx}/${display(name)} is not the name of an object`);
+        continue;
+      }
+      if (live.has(id)) continue;
+      if (type === DT_DIR) {
+        strays.push(`objects/${xx}/${name} is a directory`);
+        continue;
+      }
+      const result = tryFstatat(directory.fd, name, status);
+      if (result === -ENOENT) continue;
+      check(result, "statx", `objects/${xx}/${name}`);
+      dead.push({ path: `${xx}/${name}`, size: status.size });
+    }
+  }
+  return dead;
+}
+
+/** Counts the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked. */
+function pruneCategory(repository: Repository, category: Category, remove: boolean): number {
+  using directory = openCategory(repository, category);
+  if (directory === undefined) return 0;
+  const pruned = pruneLinks(directory, remove);
+  using refs = openIfDirectory(directory, REFS);
+  return refs === undefined ? pruned : pruned + pruneRefs(refs, remove);
+}
+
+function pruneLinks(directory: Fd, remove: boolean): number {
+  let pruned = 0;
+  for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
+    if (type !== DT_LNK || tryAccessat(directory.fd, name, 0) !== -ENOENT) continue;
+    if (remove) unlinkat(directory.fd, name);
+    pruned++;
+  }
+  return pruned;
+}
+
+function pruneRefs(directory: Fd, remove: boolean): number {
+  let pruned = pruneLinks(directory, remove);
+  for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
+    if (type !== DT_DIR) continue;
+    using sub = openIfDirectory(directory, name);
+    if (sub !== undefined) pruned += pruneRefs(sub, remove);
+  }
+  return pruned;
+}
+
+/** Nobody else has the repository open, so nobody is at work on any of these. */
+function removeTemporaryFiles(repository: Repository, objects: Fd | undefined): number {
+  let removed = 0;
+  const removeMatching = (directory: Fd, isTemporary: (name: ByteString, type: number) => boolean) => {
+    for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
+      if (isTemporary(name, type) && unlinkat(directory.fd, name)) removed++;
+    }
+  };
+  if (objects !== undefined) {
+    removeMatching(objects, (name, type) => type === DT_REG && name.startsWith(TEMPORARY_OBJECT_PREFIX));
+  }
+  using root = openat(repository.dir.fd, ".", O_RDONLY | O_DIRECTORY, 0, repository.path);
+  removeMatching(root, (name, type) => type === DT_LNK && name.startsWith(TEMPORARY_LINK_PREFIX));
+  using temporary = openIfDirectory(root, TEMPORARY_DIRECTORY);
+  if (temporary !== undefined) {
+    for (const { name } of listDirectory(temporary, MAX_ENTRIES)) {
+      removeTree(temporary, name);
+      removed++;
+    }
+  }
+  return removed;
+}

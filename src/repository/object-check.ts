@@ -1,0 +1,141 @@
+import { display } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import { openDirectory, readDirectory } from "../sys/dir.ts";
+import { EINTR, ENOENT, errnoText, isErrno } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { O_NONBLOCK, O_RDONLY, tryOpenat } from "../sys/file.ts";
+import { libc, orErrno } from "../sys/libc.ts";
+import { measureVerity } from "../sys/verity.ts";
+import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
+import { fsVerityDigest, VerityHasher } from "../verity/merkle.ts";
+
+/** Result of checking one of the 256 directories of objects. */
+export interface DirectoryCheck {
+  readonly checked: number;
+  /** One line for each bad object: `kind: path: detail`. */
+  readonly errors: string[];
+}
+
+/** Larger files are hashed piece by piece. */
+const BUFFER_SIZE = 1024 * 1024;
+
+/**
+ * Compares objects with their names. Per object: open, measure (where the file system has fs-verity), read, hash,
+ * close; one buffer serves all, and nothing is thrown for what is found.
+ */
+export class ObjectChecker {
+  readonly #algorithm: Algorithm;
+  readonly #secure: boolean;
+  readonly #buffer = new Uint8Array(BUFFER_SIZE);
+  #kernelMeasures = true;
+
+  constructor(algorithm: Algorithm, secure: boolean) {
+    this.#algorithm = algorithm;
+    this.#secure = secure;
+  }
+
+  /**
+   * Checks all objects in `objects/xx`.
+   * @param objects the directory `objects/`.
+   * @param xx two hexadecimal digits.
+   * @throws SysError when `objects/xx` is there but can't be read
+   */
+  checkDirectory(objects: number, xx: string): DirectoryCheck {
+    const errors: string[] = [];
+    let checked = 0;
+    let opened: Fd;
+    try {
+      opened = openDirectory(objects, xx, `objects/${xx}`);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return { checked, errors };
+      throw error;
+    }
+    using directory = opened;
+    for (const { name } of readDirectory(directory)) {
+      checked++;
+      const error = this.#check(directory.fd, xx, name);
+      if (error !== undefined) errors.push(error);
+    }
+    return { checked, errors };
+  }
+
+  /** What is wrong with an object, or undefined. */
+  #check(directory: number, xx: string, name: string): string | undefined {
+    let id: ObjectId;
+    try {
+      id = parseObjectIdParts(xx, name, this.#algorithm);
+    } catch (error) {
+      return `object-invalid-name: objects/${xx}/${display(name)}: ${(error as Error).message}`;
+    }
+    const fd = tryOpenat(directory, name, O_RDONLY | O_NONBLOCK);
+    if (fd < 0) return `object-open-failed: objects/${xx}/${id.slice(2)}: ${errnoText(-fd)}`;
+    try {
+      const found = this.#measure(fd) ?? (this.#secure ? "missing" : this.#hash(fd));
+      if (found === id) return undefined;
+      const path = `objects/${xx}/${id.slice(2)}`;
+      if (found === "missing") return `object-verity-missing: ${path}`;
+      if (found === undefined) return `object-verity-failed: ${path}: Computing verity digest in userspace`;
+      return `object-digest-mismatch: ${path}: measured ${found}`;
+    } finally {
+      libc.close(fd);
+    }
+  }
+
+  #measure(fd: number): ObjectId | undefined {
+    if (!this.#kernelMeasures) return undefined;
+    try {
+      const measured = measureVerity(fd, this.#algorithm);
+      if (measured.state === "unsupported") this.#kernelMeasures = false;
+      return measured.state === "measured" ? measured.id : undefined;
+    } catch (error) {
+      // An object that can't be measured counts as one without fs-verity.
+      if (error instanceof CfsError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The digest of a file's content, or undefined when it can't be read. */
+  #hash(fd: number): ObjectId | undefined {
+    const buffer = this.#buffer;
+    let length = 0;
+    let hasher: VerityHasher | undefined;
+    for (;;) {
+      const rest = length === 0 ? buffer : buffer.subarray(length);
+      const n = orErrno(libc.read(fd, rest, rest.length));
+      if (n === -EINTR) continue;
+      if (n < 0) return undefined;
+      if (n === 0) break;
+      length += n;
+      if (length < buffer.length) continue;
+      hasher ??= new VerityHasher(this.#algorithm);
+      hasher.update(buffer);
+      length = 0;
+    }
+    const tail = buffer.subarray(0, length);
+    if (hasher === undefined) return fsVerityDigest(tail, this.#algorithm);
+    hasher.update(tail);
+    return hasher.digest();
+  }
+
+  /** The digest of an open file's content, from its present position on. */
+  digest(fd: number): ObjectId | undefined {
+    return this.#hash(fd);
+  }
+}
+
+/**
+ * Object id from the name of a directory and that of a file in it.
+ * @throws CfsError Invalid; positions count from the beginning of the file's name
+ */
+export function parseObjectIdParts(xx: string, name: string, algorithm: Algorithm): ObjectId {
+  if (name.length !== algorithm.size * 2 - 2) throw new CfsError("Invalid", "Invalid string length");
+  const bad = name.search(/[^0-9a-fA-F]/);
+  if (bad >= 0)
+    throw new CfsError("Invalid", `Invalid character '${display(name[bad]!)}' at position ${bad}`);
+  return parseObjectId(xx + name, algorithm);
+}
+
+/** The names of the 256 directories of objects. */
+export const OBJECT_DIRECTORIES: readonly string[] = Array.from({ length: 256 }, (_, i) =>
+  i.toString(16).padStart(2, "0"),
+);
