@@ -39,7 +39,7 @@ export function collectObjects(bytes: Uint8Array, algorithm: Algorithm): ObjectI
         if (version !== 2) checkStubs(dirents);
         rootChildren = new Set(dirents.map((d) => d.nid));
       }
-      for (const dirent of dirents) {
+      for (const dirent of dirents.reverse()) {
         if (seen.has(dirent.nid)) continue;
         seen.add(dirent.nid);
         pending.push(dirent.nid);
@@ -118,9 +118,10 @@ function checkSymlink(inode: RawInode): void {
   if (inode.layout !== LAYOUT_INLINE) return;
   const start = inode.at % BLOCK_SIZE;
   const meta = inode.xattrEnd - inode.at;
-  if (start + meta + inode.size <= BLOCK_SIZE) return;
+  const tail = inode.size % BLOCK_SIZE;
+  if (start + meta + tail <= BLOCK_SIZE) return;
   throw invalidImage(
-    `inode at nid ${inode.nid} (FlatInline symlink, ${inode.size} bytes) would trigger EUCLEAN on kernels older ` +
-      `than 6.12: ${start} + ${meta} + ${inode.size} = ${start + meta + inode.size} > ${BLOCK_SIZE}`,
+    `inode at nid ${inode.nid} (FlatInline symlink, ${tail} bytes) would trigger EUCLEAN on kernels older than ` +
+      `6.12: ${start} + ${meta} + ${tail} = ${start + meta + tail} > ${BLOCK_SIZE}`,
   );
 }

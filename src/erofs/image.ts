@@ -179,7 +179,7 @@ export class ErofsImage {
     const dataSize = extended ? words[w + 2]! + words[w + 3]! * 0x100000000 : words[w + 2]!;
     const tail = layout === LAYOUT_INLINE ? words[w + 2]! % BLOCK_SIZE : 0;
     if (xattrEnd + tail > size) throw invalidInode(nid);
-    this.#charge(headerSize + xattrEnd - xattrStart + tail);
+    this.#charge(xattrEnd - at);
     return {
       nid,
       layout,
@@ -229,12 +229,10 @@ export class ErofsImage {
         `inode block range ${inode.u}..${inode.u + count} exceeds image (${this.#blocks} blocks)`,
       );
     }
-    if (count > 0) this.#charge(count * BLOCK_SIZE);
-    return {
-      start: count > 0 ? inode.u * BLOCK_SIZE : 0,
-      end: count > 0 ? (inode.u + count) * BLOCK_SIZE : 0,
-      tail: inline ? size % BLOCK_SIZE : 0,
-    };
+    const tail = inline ? size % BLOCK_SIZE : 0;
+    this.#charge(count * BLOCK_SIZE + tail);
+    const start = count > 0 ? inode.u * BLOCK_SIZE : 0;
+    return { start, end: start + count * BLOCK_SIZE, tail };
   }
 
   /** Content of a regular file or symlink that is kept in the image. */

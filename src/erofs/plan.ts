@@ -130,15 +130,11 @@ function collectInodes(root: Directory, version: FormatVersion): { inodes: Inode
     try {
       checkNames(entries, plan);
     } catch (error) {
-      throw withContext(`directory ${isRoot ? "/" : `"${display(nameIn(parent, inode))}"`}`, error);
+      throw withContext(inodePath(rootInode, inode), error);
     }
     splitBlocks(plan);
   }
   return { inodes, hardLinked };
-}
-
-function nameIn(parent: Inode, child: Inode): ByteString {
-  return parent.directory!.names[parent.directory!.children.indexOf(child)] ?? "";
 }
 
 /** A root's entries with a whiteout for every object directory's name that is free. */
@@ -254,7 +250,10 @@ function isDots(name: ByteString): boolean {
 }
 
 /** Calls `visit` for every directory, parents before children, in depth-first order of names. */
-function walkDepthFirst(root: Inode, visit: (child: Inode, parent: DirectoryPlan) => void): void {
+function walkDepthFirst(
+  root: Inode,
+  visit: (child: Inode, parent: DirectoryPlan, name: ByteString) => void,
+): void {
   const stack: { plan: DirectoryPlan; next: number }[] = [{ plan: root.directory!, next: 0 }];
   while (stack.length > 0) {
     const frame = stack.at(-1)!;
@@ -264,7 +263,7 @@ function walkDepthFirst(root: Inode, visit: (child: Inode, parent: DirectoryPlan
       const i = frame.next++;
       if (isDots(plan.names[i]!)) continue;
       const child = plan.children[i]!;
-      visit(child, plan);
+      visit(child, plan, plan.names[i]!);
       if (child.directory !== undefined) {
         stack.push({ plan: child.directory, next: 0 });
         descended = true;
@@ -273,6 +272,19 @@ function walkDepthFirst(root: Inode, visit: (child: Inode, parent: DirectoryPlan
     }
     if (!descended) stack.pop();
   }
+}
+
+/** For messages: the first path that leads to an inode. */
+export function inodePath(root: Inode, target: Inode): string {
+  const parents = new Map<Inode | DirectoryPlan, { plan: DirectoryPlan; name: ByteString }>();
+  walkDepthFirst(root, (child, plan, name) => {
+    const known = { plan, name };
+    if (!parents.has(child)) parents.set(child, known);
+    if (child.directory !== undefined) parents.set(child.directory, known);
+  });
+  let path = "";
+  for (let at = parents.get(target); at !== undefined; at = parents.get(at.plan)) path = `/${at.name}${path}`;
+  return display(path === "" ? "/" : path);
 }
 
 function depthFirst(root: Inode): Inode[] {

@@ -136,7 +136,7 @@ class TreeReader {
     if ((inode.mode & S_IFMT) !== S_IFDIR) throw invalidImage("root inode is not a directory");
     let root: Directory;
     try {
-      root = this.#directory(inode, nid, 0);
+      root = this.#directory(inode, this.#xattrs(inode), nid, 0);
     } catch (error) {
       throw withContext("reading root directory", error);
     }
@@ -152,8 +152,9 @@ class TreeReader {
     return { root, version: this.#image.version };
   }
 
-  #directory(inode: RawInode, parentNid: number, depth: number): Directory {
+  #directory(inode: RawInode, xattrs: NodeXattrs, parentNid: number, depth: number): Directory {
     const image = this.#image;
+    this.#directoriesSeen.add(inode.nid);
     if (depth > this.#limits.depth) throw new CfsError("Corrupt", "Maximum directory depth exceeded");
     const dirents = image.dirents(inode);
     this.#entries += dirents.length;
@@ -172,13 +173,6 @@ class TreeReader {
     }
     if ((dots & 1) === 0) throw wrongDots(".");
     if ((dots & 2) === 0) throw wrongDots("..");
-    // Two names of one parent may lead here: followed twice at every level, that is a tree of exponential size.
-    if (this.#directoriesSeen.has(inode.nid)) {
-      throw new CfsError("Corrupt", "Hardlinked directories detected");
-    }
-    this.#directoriesSeen.add(inode.nid);
-
-    const xattrs = this.#xattrs(inode);
     const node = directory(this.#stat(inode, xattrs));
     this.#keepExtra(node, xattrs);
     const isRoot = inode.nid === image.rootNid;
@@ -221,10 +215,18 @@ class TreeReader {
       if (this.#extra === undefined && isWhiteout(known.leaf)) throw linkedWhiteout(name);
       return known.leaf;
     }
+    // Two names of one parent may lead to it: followed twice at every level, that is a tree of exponential size.
+    if (this.#directoriesSeen.has(nid)) {
+      throw withContext(
+        `reading directory "${display(name)}"`,
+        new CfsError("Corrupt", "Hardlinked directories detected"),
+      );
+    }
     const inode = this.#image.inode(nid);
     if ((inode.mode & S_IFMT) === S_IFDIR) {
+      const xattrs = this.#xattrs(inode);
       try {
-        return this.#directory(inode, parent.nid, depth + 1);
+        return this.#directory(inode, xattrs, parent.nid, depth + 1);
       } catch (error) {
         throw withContext(`reading directory "${display(name)}"`, error);
       }

@@ -40,7 +40,7 @@ import {
   WHITEOUT_OPAQUE_MARKERS,
   XATTR_HEADER_SIZE,
 } from "./format.ts";
-import { type DirectoryPlan, type Inode, planInodes } from "./plan.ts";
+import { type DirectoryPlan, type Inode, inodePath, planInodes } from "./plan.ts";
 import { XattrTable } from "./xattrs.ts";
 
 /** File type bits by dirent file type. */
@@ -64,10 +64,10 @@ export function writeImage(
 ): Uint8Array<ArrayBuffer> {
   const inodes = planInodes(root, version);
   const table = new XattrTable(version, algorithm);
-  assignXattrs(inodes, table, version);
+  forEachInode(inodes, (inode) => assignXattrs(inode, inode === inodes[0], table, version));
   const sharedSize = table.finish();
   const time = minimumTime(inodes);
-  for (const inode of inodes) layOut(inode, table, version, time);
+  forEachInode(inodes, (inode) => layOut(inode, table, version, time));
 
   const inodesEnd = placeInodes(inodes, version);
   const metadataEnd = roundUp(inodesEnd + sharedSize, BLOCK_SIZE);
@@ -115,31 +115,37 @@ export function writeImage(
   return out;
 }
 
-function assignXattrs(inodes: readonly Inode[], table: XattrTable, version: FormatVersion): void {
+/** Names the file in errors. */
+function forEachInode(inodes: readonly Inode[], work: (inode: Inode) => void): void {
   for (const inode of inodes) {
-    const { xattrs } = inode.node.stat;
     try {
-      if (inode.node.kind === "directory") {
-        const markers = directoryMarkers(inode, inode === inodes[0], version);
-        inode.set = markers.length === 0 ? table.useSet(xattrs) : table.useSetWith(xattrs, [], markers);
-        continue;
-      }
-      const { content } = inode.node;
-      if (content.type === "external") {
-        inode.object = table.useObject(content.id);
-        inode.set = table.useSet(xattrs);
-      } else if (inode.escaped) {
-        inode.set = table.useSetWith(xattrs, [], empty(WHITEOUT_MARKERS));
-      } else if (content.type === "external-no-verity") {
-        inode.set = table.useSetWith(xattrs, table.plainObjectPairs(content.id), []);
-      } else if (content.type === "sparse") {
-        inode.set = table.useSetWith(xattrs, [[METACOPY, ""]], []);
-      } else {
-        inode.set = table.useSet(xattrs);
-      }
+      work(inode);
     } catch (error) {
-      throw withContext(`inode ${inodes.indexOf(inode)} of the image`, error);
+      throw withContext(inodePath(inodes[0]!, inode), error);
     }
+  }
+}
+
+function assignXattrs(inode: Inode, isRoot: boolean, table: XattrTable, version: FormatVersion): void {
+  const { node } = inode;
+  const { xattrs } = node.stat;
+  if (node.kind === "directory") {
+    const markers = directoryMarkers(inode, isRoot, version);
+    inode.set = markers.length === 0 ? table.useSet(xattrs) : table.useSetWith(xattrs, [], markers);
+    return;
+  }
+  const { content } = node;
+  if (content.type === "external") {
+    inode.object = table.useObject(content.id);
+    inode.set = table.useSet(xattrs);
+  } else if (inode.escaped) {
+    inode.set = table.useSetWith(xattrs, [], empty(WHITEOUT_MARKERS));
+  } else if (content.type === "external-no-verity") {
+    inode.set = table.useSetWith(xattrs, table.plainObjectPairs(content.id), []);
+  } else if (content.type === "sparse") {
+    inode.set = table.useSetWith(xattrs, [[METACOPY, ""]], []);
+  } else {
+    inode.set = table.useSet(xattrs);
   }
 }
 

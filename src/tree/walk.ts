@@ -1,5 +1,6 @@
 import { type ByteString, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
+import type { ObjectId } from "../verity/digest.ts";
 import type { Directory, Leaf, Node } from "./model.ts";
 
 /** Entries of a directory in the order of their name bytes. */
@@ -40,6 +41,17 @@ export function* directories(root: Directory): Generator<Directory> {
     yield next;
     for (const node of next.entries.values()) if (node.kind === "directory") pending.push(node);
   }
+}
+
+/** The objects of all files with an enforced digest, sorted. */
+export function externalObjects(root: Directory): ObjectId[] {
+  const objects = new Set<ObjectId>();
+  for (const directory of directories(root)) {
+    for (const node of directory.entries.values()) {
+      if (node.kind === "leaf" && node.content.type === "external") objects.add(node.content.id);
+    }
+  }
+  return Array.from(objects).sort();
 }
 
 /**
