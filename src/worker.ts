@@ -7,6 +7,7 @@ type Job = (payload: never, emit: (message: unknown) => void) => unknown;
 /** Everything that can be run in a worker, loaded when first asked for. */
 const JOBS: Record<string, () => Promise<Job>> = {
   "split-layers": async () => (await import("./oci/pull/layer-job.ts")).splitLayers,
+  "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
 };
 
 declare const self: Worker;
