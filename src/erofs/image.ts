@@ -88,7 +88,7 @@ export class ErofsImage {
     if (size < SUPERBLOCK.start) throw invalidImage("image too small for superblock");
     if (size < SUPERBLOCK.end) throw invalidImage("cannot parse superblock");
     // Words are read through a view that must start at a multiple of 4.
-    const aligned = image.byteOffset % 4 === 0 ? image : image.slice();
+    const aligned = image.byteOffset % 4 === 0 ? image : new Uint8Array(image);
     this.bytes = Buffer.from(aligned.buffer, aligned.byteOffset, size);
     this.#words = new Uint32Array(aligned.buffer, aligned.byteOffset, size >> 2);
     this.#blocks = Math.floor(size / BLOCK_SIZE);

@@ -90,7 +90,8 @@ export class DumpfileParser {
     if (this.#carrySize > MAX_LINE_BYTES) {
       throw new CfsError("Invalid", `dumpfile line ${this.#line + 1} is longer than ${MAX_LINE_BYTES} bytes`);
     }
-    this.#carry.push(bytes.slice());
+    // Not `slice`: on a Buffer that is a view of memory that the caller may use again.
+    this.#carry.push(new Uint8Array(bytes));
   }
 
   #flush(): void {
