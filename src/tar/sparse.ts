@@ -9,7 +9,11 @@ export const MAX_SPARSE_RUNS = 10_000;
  * @param storedSize bytes of data in the archive, without the map.
  * @throws CfsError Invalid when runs overlap, leave the file, or need other data than is stored.
  */
-export function sparseFile(realSize: number, runs: readonly SparseRun[], storedSize: number): SparseFile {
+export function sparseFile(
+  realSize: number,
+  runs: readonly SparseRun[],
+  storedSize: number,
+): SparseFile & { readonly runs: readonly SparseRun[] } {
   if (runs.length > MAX_SPARSE_RUNS) throw invalidTar("sparse map has too many entries");
   let end = 0;
   let stored = 0;
@@ -67,7 +71,7 @@ function readRuns(bytes: Uint8Array, at: number, count: number, runs: SparseRun[
 
 /** A map at the beginning of a body, and where the data starts. */
 export interface InBodyMap {
-  readonly file: SparseFile;
+  readonly runs: readonly SparseRun[];
   readonly dataOffset: number;
 }
 
@@ -92,5 +96,5 @@ export function parseInBodyMap(bytes: Uint8Array, realSize: number, bodySize: nu
   const runs: SparseRun[] = [];
   for (let i = 0; i < count; i++) runs.push({ offset: line(), length: line() });
   const dataOffset = Math.ceil(at / BLOCK) * BLOCK;
-  return { file: sparseFile(realSize, runs, bodySize - dataOffset), dataOffset };
+  return { runs: sparseFile(realSize, runs, bodySize - dataOffset).runs, dataOffset };
 }

@@ -1,0 +1,120 @@
+import { fromText } from "../bytes.ts";
+import { CfsError, withContext } from "../errors.ts";
+import { ENOENT, isErrno } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { O_DIRECTORY, O_RDONLY, open, pread } from "../sys/file.ts";
+import { openBeneath } from "../sys/openat2.ts";
+import { fstat, isRegular } from "../sys/stat.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { digestAlgorithm, digestHex, type OciDigest } from "./digest.ts";
+import { MAX_INDEX_SIZE, parseIndex } from "./index.ts";
+import type { Platform } from "./platform.ts";
+import { selectManifest } from "./select.ts";
+import { type BlobReader, checkBlobSize, type FoundManifest, type ImageSource } from "./source.ts";
+
+const INDEX_NAME = "index.json";
+const O_NONBLOCK = 0x800;
+
+/** `blobs/ALGORITHM/HEX`: where a layout keeps a blob (OCI image specification, image-layout.md). */
+export function blobPath(digest: OciDigest): string {
+  return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
+}
+
+/** Files by their path in a layout, however it is kept. */
+export interface LayoutFiles extends Disposable {
+  /** For messages. */
+  readonly label: string;
+  /** @throws CfsError NotFound */
+  open(path: string): BlobReader;
+}
+
+/** An OCI image layout: one image of those that its index lists. */
+export class LayoutSource implements ImageSource {
+  readonly label: string;
+  readonly #files: LayoutFiles;
+  readonly #tag: string | undefined;
+  readonly #platform: Platform;
+
+  constructor(files: LayoutFiles, tag: string | undefined, platform: Platform) {
+    this.#files = files;
+    this.label = files.label;
+    this.#tag = tag;
+    this.#platform = platform;
+  }
+
+  async manifest(): Promise<FoundManifest> {
+    try {
+      return await selectManifest(this, parseIndex(this.#readIndex(), INDEX_NAME), this.#tag, this.#platform);
+    } catch (error) {
+      throw withContext(this.label, error);
+    }
+  }
+
+  async openBlob(descriptor: Descriptor): Promise<BlobReader> {
+    const blob = this.#files.open(blobPath(descriptor.digest));
+    try {
+      checkBlobSize(descriptor, blob.size);
+      return blob;
+    } catch (error) {
+      blob[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #readIndex(): Uint8Array {
+    let file: BlobReader;
+    try {
+      file = this.#files.open(INDEX_NAME);
+    } catch (error) {
+      throw withContext(`Cannot find the Image Index (${INDEX_NAME})`, error);
+    }
+    using index = file;
+    if (index.size > MAX_INDEX_SIZE)
+      throw new CfsError("Invalid", `${INDEX_NAME} is larger than ${MAX_INDEX_SIZE} bytes`);
+    const bytes = new Uint8Array(index.size);
+    pread(index.fd, bytes, index.offset, INDEX_NAME);
+    return bytes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#files[Symbol.dispose]();
+  }
+}
+
+/** A layout in a directory. Symbolic links in it are not followed, so that it can't name files elsewhere. */
+export class LayoutDirectory implements LayoutFiles {
+  readonly label: string;
+  readonly #directory: Fd;
+
+  constructor(path: string) {
+    this.label = `OCI layout ${path}`;
+    this.#directory = open(path, O_RDONLY | O_DIRECTORY);
+  }
+
+  open(path: string): BlobReader {
+    const label = `${this.#directory.path}/${path}`;
+    let file: Fd;
+    try {
+      // O_NONBLOCK: a FIFO in its place must not block.
+      file = openBeneath(this.#directory.fd, fromText(path), O_RDONLY | O_NONBLOCK, "refuse", label);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) throw new CfsError("NotFound", `${label} does not exist`);
+      throw error;
+    }
+    const status = fstat(file);
+    if (!isRegular(status)) {
+      file.close();
+      throw new CfsError("Invalid", `${label} is not a regular file`);
+    }
+    return {
+      fd: file.fd,
+      offset: 0,
+      size: status.size,
+      [Symbol.dispose]: () => file.close(),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory.close();
+  }
+}

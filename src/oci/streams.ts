@@ -1,0 +1,24 @@
+import type { OciDigest } from "./digest.ts";
+
+// Names of the streams that make up an image. The digest is part of the name in its full form, colon included.
+export const MANIFEST_PREFIX = "oci-manifest-";
+export const CONFIG_PREFIX = "oci-config-";
+export const LAYER_PREFIX = "oci-layer-";
+
+export function manifestStream(digest: OciDigest): string {
+  return MANIFEST_PREFIX + digest;
+}
+
+export function configStream(digest: OciDigest): string {
+  return CONFIG_PREFIX + digest;
+}
+
+/** @param id the diff ID of a layer, or the digest of an artifact's blob. */
+export function layerStream(id: OciDigest): string {
+  return LAYER_PREFIX + id;
+}
+
+/** Name of the reference from a manifest to its config. */
+export function configRef(digest: OciDigest): string {
+  return `config:${digest}`;
+}
