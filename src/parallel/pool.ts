@@ -79,9 +79,7 @@ export class WorkerPool implements Disposable {
 }
 
 function startWorker(): Worker {
-  const worker = new Worker(new URL("../worker.ts", import.meta.url).href);
-  worker.unref();
-  return worker;
+  return new Worker(new URL("../worker.ts", import.meta.url).href, { smol: true });
 }
 
 /** Parallelism when nobody asked for another: the number of CPUs this process may use. */

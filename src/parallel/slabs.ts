@@ -109,6 +109,12 @@ export class Slab {
   }
 }
 
+/**
+ * Slabs between two garbage collections. Left alone, the collector lets views and strings pile up to several times
+ * the size of all slabs in each thread (pull of 640 MB: 285 MB at the peak, 190 MB this way); a collection takes 5 ms.
+ */
+const SLABS_PER_COLLECTION = 16;
+
 /** What is sent to the threads: all of it is shared memory. */
 export interface SharedSlabs {
   readonly memory: SharedArrayBuffer;
@@ -153,6 +159,7 @@ export class SlabExchange {
   readonly #own: Slab[];
   readonly #control: Int32Array;
   readonly #process: (slab: Slab) => void;
+  #processed = 0;
 
   constructor(shared: SharedSlabs, owner: number, process: (slab: Slab) => void) {
     this.#slabs = Array.from(
@@ -245,6 +252,7 @@ export class SlabExchange {
     this.#process(slab);
     slab.become(State.Done);
     this.#wake(COMPLETED);
+    if (++this.#processed % SLABS_PER_COLLECTION === 0) Bun.gc(true);
     return true;
   }
 

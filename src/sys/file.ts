@@ -1,7 +1,7 @@
 import { display } from "../bytes.ts";
 import { EEXIST, EINTR, ENOENT, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
-import { cstring, libc, orErrno } from "./libc.ts";
+import { cstring, libc, orErrno, scratchPath } from "./libc.ts";
 
 const arm64 = process.arch === "arm64";
 
@@ -40,7 +40,7 @@ export function openat(dirfd: number, path: string, flags: number, mode = 0, lab
 
 /** As `openat`, but the number or the negative errno. */
 export function tryOpenat(dirfd: number, path: string, flags: number, mode = 0): number {
-  const buffer = cstring(path);
+  const buffer = scratchPath(path);
   for (;;) {
     const result = orErrno(libc.openat(dirfd, buffer, flags | O_CLOEXEC, mode));
     if (result !== -EINTR) return result;
@@ -173,7 +173,7 @@ export function renameat(fromDir: number, from: string, toDir: number, to: strin
 /** Gives a name to an open file (O_TMPFILE); false when the name exists. */
 export function linkFd(fd: number, dirfd: number, path: string): boolean {
   const from = cstring(`/proc/self/fd/${fd}`);
-  const result = orErrno(libc.linkat(AT_FDCWD, from, dirfd, cstring(path), AT_SYMLINK_FOLLOW));
+  const result = orErrno(libc.linkat(AT_FDCWD, from, dirfd, scratchPath(path), AT_SYMLINK_FOLLOW));
   if (result === -EEXIST) return false;
   check(result, "linkat", display(path));
   return true;

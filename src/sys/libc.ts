@@ -65,3 +65,14 @@ export function cstring(path: string): Buffer<ArrayBuffer> {
   buffer[path.length] = 0;
   return buffer;
 }
+
+const PATH_MAX = 4096;
+const scratch = Buffer.alloc(PATH_MAX);
+
+/** As `cstring`, in a buffer that the next call overwrites: for one path of a call that is made at once. */
+export function scratchPath(path: string): Uint8Array {
+  if (path.length >= PATH_MAX) return cstring(path);
+  scratch.latin1Write(path, 0);
+  scratch[path.length] = 0;
+  return scratch;
+}

@@ -15,16 +15,21 @@ import type { BlobInput } from "./blob-input.ts";
 /** Bodies up to this size are kept in one slab; larger ones are handed out in pieces. */
 const MAX_WHOLE = SLAB_SIZE / 2;
 
-/** What lies where in a slab, in the order of the tar stream. */
-type Segment =
-  | { readonly type: "inline"; readonly start: number; readonly end: number }
-  | { readonly type: "whole"; readonly item: number }
-  | { readonly type: "piece"; readonly item: number }
-  | { readonly type: "file-end" };
+/** What lies where in a slab. */
+enum Segment {
+  /** Followed by where it starts and ends. */
+  Inline,
+  /** A whole file; followed by its item. */
+  Whole,
+  /** A piece of a large file; followed by its item. */
+  Piece,
+  LargeEnd,
+}
 
 interface FilledSlab {
   readonly slab: Slab;
-  readonly segments: Segment[];
+  /** Segments in the order of the tar stream, as plain numbers: there are several a file. */
+  readonly segments: number[];
 }
 
 /** A file too large for one slab, while its pieces are being written. */
@@ -153,7 +158,7 @@ export class LayerSplitter {
     let inlineStart = 0;
     let result = 0;
     const flushInline = () => {
-      if (at > inlineStart) segments.push({ type: "inline", start: inlineStart, end: at });
+      if (at > inlineStart) segments.push(Segment.Inline, inlineStart, at);
     };
 
     for (;;) {
@@ -168,7 +173,7 @@ export class LayerSplitter {
         const size = this.#wholeSize;
         if (end - at < size) break;
         flushInline();
-        segments.push({ type: "whole", item: slab.itemCount });
+        segments.push(Segment.Whole, slab.itemCount);
         slab.addItem(at, size, result, WHOLE_FILE, 0);
         result += digestSize;
         at += size;
@@ -185,7 +190,7 @@ export class LayerSplitter {
         const length = available >= left ? left : available - (available % BLOCK_SIZE);
         flushInline();
         if (length > 0) {
-          segments.push({ type: "piece", item: slab.itemCount });
+          segments.push(Segment.Piece, slab.itemCount);
           slab.addItem(at, length, result, large.file.fd, large.position);
           result += Math.ceil(length / BLOCK_SIZE) * digestSize;
           large.position += length;
@@ -193,7 +198,7 @@ export class LayerSplitter {
         }
         inlineStart = at;
         if (length < left) break;
-        segments.push({ type: "file-end" });
+        segments.push(Segment.LargeEnd);
         this.#large = undefined;
         this.#inlineLeft = this.#bodyPadding;
         continue;
@@ -252,25 +257,29 @@ export class LayerSplitter {
     const { slab, segments } = this.#inFlight.shift()!;
     this.#exchange.finish(slab);
     const { size: digestSize } = this.#store.algorithm;
-    for (const segment of segments) {
-      switch (segment.type) {
-        case "inline":
-          this.#writer.inline(slab.data.subarray(segment.start, segment.end));
-          break;
-        case "whole": {
-          const result = slab.result(segment.item);
-          const id = slab.results.hexSlice(result, result + digestSize) as ObjectId;
-          this.#external(id, slab.length(segment.item), slab.created(segment.item));
+    for (let i = 0; i < segments.length; ) {
+      switch (segments[i++]) {
+        case Segment.Inline: {
+          const start = segments[i++]!;
+          this.#writer.inline(slab.data.subarray(start, segments[i++]));
           break;
         }
-        case "piece": {
-          const length = slab.length(segment.item);
-          const start = slab.result(segment.item);
+        case Segment.Whole: {
+          const item = segments[i++]!;
+          const result = slab.result(item);
+          const id = slab.results.hexSlice(result, result + digestSize) as ObjectId;
+          this.#external(id, slab.length(item), slab.created(item));
+          break;
+        }
+        case Segment.Piece: {
+          const item = segments[i++]!;
+          const length = slab.length(item);
+          const start = slab.result(item);
           const hashes = slab.results.subarray(start, start + Math.ceil(length / BLOCK_SIZE) * digestSize);
           this.#largeFiles[0]!.hasher.updateHashed(hashes, length);
           break;
         }
-        case "file-end": {
+        case Segment.LargeEnd: {
           const { file, hasher, size } = this.#largeFiles[0]!;
           this.#largeFiles.shift();
           const id = hasher.digest();

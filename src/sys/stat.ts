@@ -1,0 +1,190 @@
+import type { Pointer } from "bun:ffi";
+import { display } from "../bytes.ts";
+import { EINTR } from "./errno.ts";
+import type { Fd } from "./fd.ts";
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, check } from "./file.ts";
+import { cstring, libc, orErrno, scratchPath } from "./libc.ts";
+import { NR, pinned, syscall } from "./syscall.ts";
+
+/** File type bits of a mode (include/uapi/linux/stat.h). */
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFBLK = 0o060000;
+export const S_IFDIR = 0o040000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_ATTR_VERITY = 0x100000;
+
+/** What is known about a file. Sizes and inode numbers are exact up to 2^53. */
+export interface FileStatus {
+  /** Type and permission bits. */
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  /** Bytes. */
+  size: number;
+  /** Units of 512 bytes that are allocated. */
+  blocks: number;
+  ino: number;
+  devMajor: number;
+  devMinor: number;
+  rdevMajor: number;
+  rdevMinor: number;
+  /** Seconds since 1970, may be negative. */
+  mtime: number;
+  mtimeNsec: number;
+  ctime: number;
+  ctimeNsec: number;
+  /** The file has fs-verity (not every file system that supports fs-verity reports it). */
+  verity: boolean;
+}
+
+export function emptyStatus(): FileStatus {
+  return {
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    blocks: 0,
+    ino: 0,
+    devMajor: 0,
+    devMinor: 0,
+    rdevMajor: 0,
+    rdevMinor: 0,
+    mtime: 0,
+    mtimeNsec: 0,
+    ctime: 0,
+    ctimeNsec: 0,
+    verity: false,
+  };
+}
+
+/** struct statx (include/uapi/linux/stat.h), 256 bytes. */
+const statx = pinned(256);
+const u32 = new Uint32Array(statx.bytes.buffer);
+const i32 = new Int32Array(statx.bytes.buffer);
+const u16 = new Uint16Array(statx.bytes.buffer);
+
+const emptyPath = cstring("");
+
+function u64At(index: number): number {
+  return u32[index + 1]! * 0x1_0000_0000 + u32[index]!;
+}
+
+function i64At(index: number): number {
+  return i32[index + 1]! * 0x1_0000_0000 + u32[index]!;
+}
+
+function callStatx(dirfd: number, path: Uint8Array, flags: number, out: FileStatus): number {
+  for (;;) {
+    const result = orErrno(
+      libc.syscall(NR.statx, dirfd, path, flags, STATX_BASIC_STATS, statx.address as Pointer, 0),
+    );
+    if (result === -EINTR) continue;
+    if (result < 0) return result;
+    out.verity = (u32[2]! & STATX_ATTR_VERITY) !== 0;
+    out.nlink = u32[4]!;
+    out.uid = u32[5]!;
+    out.gid = u32[6]!;
+    out.mode = u16[14]!;
+    out.ino = u64At(8);
+    out.size = u64At(10);
+    out.blocks = u64At(12);
+    out.ctime = i64At(24);
+    out.ctimeNsec = u32[26]!;
+    out.mtime = i64At(28);
+    out.mtimeNsec = u32[30]!;
+    out.rdevMajor = u32[32]!;
+    out.rdevMinor = u32[33]!;
+    out.devMajor = u32[34]!;
+    out.devMinor = u32[35]!;
+    return 0;
+  }
+}
+
+/**
+ * Fills `out`; 0 or the negative errno, never an exception: for hot paths, where a missing file is nothing special.
+ * A final symbolic link is not followed unless `flags` is 0.
+ */
+export function tryFstatat(
+  dirfd: number,
+  path: string,
+  out: FileStatus,
+  flags: number = AT_SYMLINK_NOFOLLOW,
+): number {
+  return callStatx(dirfd, scratchPath(path), flags, out);
+}
+
+/** As `tryFstatat`, for an open file. */
+export function tryFstat(fd: number, out: FileStatus): number {
+  return callStatx(fd, emptyPath, AT_EMPTY_PATH, out);
+}
+
+/** Status of a path below `dirfd`; a final symbolic link is not followed unless `flags` is 0. */
+export function fstatat(
+  dirfd: number,
+  path: string,
+  flags: number = AT_SYMLINK_NOFOLLOW,
+  label = display(path),
+): FileStatus {
+  const out = emptyStatus();
+  check(tryFstatat(dirfd, path, out, flags), "statx", label);
+  return out;
+}
+
+export function fstat(fd: Fd): FileStatus {
+  const out = emptyStatus();
+  check(tryFstat(fd.fd, out), "statx", fd.path);
+  return out;
+}
+
+export function isDirectory(status: FileStatus): boolean {
+  return (status.mode & S_IFMT) === S_IFDIR;
+}
+
+export function isRegular(status: FileStatus): boolean {
+  return (status.mode & S_IFMT) === S_IFREG;
+}
+
+export function isSymlink(status: FileStatus): boolean {
+  return (status.mode & S_IFMT) === S_IFLNK;
+}
+
+/** Whether both are the same file: device and inode number agree. */
+export function sameFile(a: FileStatus, b: FileStatus): boolean {
+  return a.ino === b.ino && a.devMajor === b.devMajor && a.devMinor === b.devMinor;
+}
+
+export interface FileSystemStatus {
+  /** Magic number of the file system (include/uapi/linux/magic.h). */
+  type: number;
+  /** Bytes. */
+  totalBytes: number;
+  /** Bytes that a process without privileges may still use. */
+  availableBytes: number;
+  /** Inodes that are left; 0 where the file system does not count them. */
+  freeInodes: number;
+  readOnly: boolean;
+}
+
+const ST_RDONLY = 1;
+
+/** The file system that holds `fd` (struct statfs of 64-bit Linux, 120 bytes). */
+export function fstatfs(fd: Fd): FileSystemStatus {
+  const buffer = new BigUint64Array(15);
+  check(syscall(NR.fstatfs, fd.fd, buffer), "fstatfs", fd.path);
+  const fragment = Number(buffer[9]) || Number(buffer[1]);
+  return {
+    type: Number(buffer[0]! & 0xffffffffn),
+    totalBytes: Number(buffer[2]) * fragment,
+    availableBytes: Number(buffer[4]) * fragment,
+    freeInodes: Number(buffer[6]),
+    readOnly: (Number(buffer[10]! & 0xffffffffn) & ST_RDONLY) !== 0,
+  };
+}
