@@ -13,7 +13,7 @@ import {
   type Stat,
   type Xattrs,
 } from "./model.ts";
-import { lookupDirectory, splitPath } from "./walk.ts";
+import { findNode, lookupDirectory } from "./walk.ts";
 
 /** Longest line that is accepted; far above what an image can hold for one file. */
 const MAX_LINE_BYTES = 64 << 20;
@@ -42,12 +42,14 @@ export class DumpfileParser {
   readonly #leaves: Leaf[] = [];
   /** A line replaced an earlier entry, which may have left files that nothing refers to. */
   #replaced = false;
+  /** Files that lost their name that way: hard links may still refer to them by it. */
+  readonly #detached = new Map<ByteString, Leaf>();
   #directories = new Map<ByteString, Directory>();
   #lastParentPath: ByteString | undefined;
   #lastParent: Directory | undefined;
   /** The xattr part of lines seen before: most trees repeat a few of them. */
   readonly #xattrs = new Map<string, Xattrs>();
-  #timeText = "";
+  #timeText: string | undefined;
   #time: { mtime: bigint; mtimeNsec: number } = { mtime: 0n, mtimeNsec: 0 };
 
   constructor(algorithm: Algorithm) {
@@ -155,10 +157,11 @@ export class DumpfileParser {
 
   #insert(parent: Directory, path: ByteString, name: ByteString, node: Node): void {
     const { entries } = parent;
-    const before = entries.size;
+    const old = entries.get(name);
     entries.set(name, node);
-    if (entries.size === before) {
+    if (old !== undefined) {
       this.#replaced = true;
+      for (const [at, file] of filesBelow(old, path)) this.#detached.set(at, file);
       this.#directories = new Map();
       this.#lastParentPath = undefined;
     }
@@ -184,14 +187,14 @@ export class DumpfileParser {
   #linkTarget(fields: readonly string[]): Leaf {
     const target = parsePath(fields[8]!);
     const notFound = () => new CfsError("Invalid", `Hardlink target not found: "${display(target)}"`);
-    const { parent, name } = splitPath(target);
     let found: Node | undefined;
     try {
-      found = lookupDirectory(this.#root!, parent).entries.get(name);
+      found = findNode(this.#root!, target);
     } catch {
-      throw notFound();
+      // The way there is gone; a line may have named the file before that.
     }
-    if (found?.kind !== "leaf") throw notFound();
+    if (found?.kind !== "leaf") found = this.#detached.get(target);
+    if (found === undefined) throw notFound();
     return found;
   }
 
@@ -276,7 +279,9 @@ export class DumpfileParser {
       return { type: "external-no-verity", id: parseObjectPath(path, this.#algorithm), size };
     }
     if (digest !== "-") throw new LineError("Inline file cannot have fsverity digest");
-    if (content !== "-") return { type: "inline", data: decodeEscapes(content, MAX_INLINE) };
+    if (content !== "-" && content !== "") {
+      return { type: "inline", data: decodeEscapes(content, MAX_INLINE) };
+    }
     return size === 0n ? EMPTY_FILE : { type: "sparse", size };
   }
 
@@ -486,6 +491,15 @@ function decodeEscapes(text: string, max: number): ByteString {
   out += text.slice(done);
   if (out.length > max) throw new LineError(`Input exceeded maximum length ${max}`);
   return out;
+}
+
+function* filesBelow(node: Node, path: ByteString): Generator<[ByteString, Leaf]> {
+  const pending: [Node, ByteString][] = [[node, path]];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [at, atPath] = next;
+    if (at.kind === "leaf") yield [atPath, at];
+    else for (const [name, child] of at.entries) pending.push([child, `${atPath}/${name}`]);
+  }
 }
 
 /** Files whose only entry was replaced by a later line; their numbers count files in the order of their lines. */

@@ -87,6 +87,35 @@ describe("odd dumpfiles", () => {
   }
 });
 
+describe("corners", () => {
+  // Digests printed by the reference's `mkcomposefs --from-file --min-version=1 --print-digest-only`.
+  const cases: [string, string, string][] = [
+    [
+      "empty content and a size",
+      "/a 65536 100644 1 0 0 0 1.0 -  -\n",
+      "7b704520f4a4a053538cd3202dc1c0094bc29feda0d4e194f98823b7a8c9de13",
+    ],
+    [
+      "hard link to a name that was replaced",
+      "/d 0 40700 2 0 0 0 1.0 - - -\n/d/f 0 100644 1 0 0 0 1.0 - - -\n/d 0 40755 2 0 0 0 1.0 - - -\n/l 0 @100644 - - - - 0.0 /d/f\n",
+      "bc856bf0620d2e15d72988b9ebaa52259217238ecb9398895ad759c610411667",
+    ],
+    [
+      "hard link to a file under a directory's new name",
+      "/d 0 100644 1 0 0 0 1.0 - - -\n/l 0 @100644 - - - - 0.0 /d\n/d 0 40755 2 0 0 0 1.0 - - -\n/m 0 @100644 - - - - 0.0 /d\n",
+      "1cc2d2cd2ecaa7597f18c58438009f7090811cec5ddcc9b1aa247fcd7d7dda10",
+    ],
+  ];
+  test.each(cases)("%s", (_, lines, digest) => {
+    expect(verityOracle(writeImage(parse(ROOT + lines), 1, SHA256), SHA256)).toBe(digest);
+  });
+
+  test("an empty time", () => {
+    const error = failure(() => parse("/ 0 40755 2 0 0 0  - - -\n"));
+    expect(describeError(error)).toEndWith(": Missing . in mtime");
+  });
+});
+
 describe("errors name the line", () => {
   test.each([
     ["/a 0 100644 1 0 0 0 1.0 - -\n", 2, "Missing digest"],
