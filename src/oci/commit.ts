@@ -1,0 +1,213 @@
+import { writeImage } from "../erofs/writer.ts";
+import { CfsError } from "../errors.ts";
+import { imageObjects } from "../repository/images.ts";
+import { placeLink } from "../repository/links.ts";
+import type { ErofsVersion } from "../repository/meta.ts";
+import { objectTarget } from "../repository/names.ts";
+import type { Repository } from "../repository/repository.ts";
+import { lookUpStream } from "../repository/streams.ts";
+import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
+import { syncfs } from "../sys/file.ts";
+import type { Directory } from "../tree/model.ts";
+import { applyOciTransform } from "../tree/transform.ts";
+import type { ObjectId } from "../verity/digest.ts";
+import { type ImageConfig, MAX_CONFIG_SIZE } from "./config.ts";
+import type { OciDigest } from "./digest.ts";
+import { readDocument, storeDocument } from "./documents.ts";
+import { MAX_MANIFEST_SIZE, type Manifest } from "./manifest.ts";
+import { configRef, configStream, layerStream, manifestStream } from "./streams.ts";
+
+/** Named references from a config to the EROFS images made of it. Versions 0 and 1 share one. */
+const IMAGE_REF: Readonly<Record<ErofsVersion, string>> = {
+  0: "composefs.image.v1",
+  1: "composefs.image.v1",
+  2: "composefs.image",
+};
+const BOOT_REF_PREFIX = "composefs.image.boot";
+
+/** Name of the reference to the image of a format, or to its bootable form. */
+export function imageRef(version: ErofsVersion, bootable = false): string {
+  if (!bootable) return IMAGE_REF[version];
+  return version === 2 ? BOOT_REF_PREFIX : `${BOOT_REF_PREFIX}.v1`;
+}
+
+export interface CommittedImage {
+  readonly manifestStream: ObjectId;
+  readonly configStream: ObjectId;
+  /** One for each format that was made: the default first. */
+  readonly images: readonly { readonly version: ErofsVersion; readonly id: ObjectId }[];
+}
+
+/**
+ * Makes the EROFS images of a container image whose layers are linked, and links them, its config and its manifest.
+ * The links are made last, after one wait for the disk.
+ * @param root the tree that the layers make, as replayed; it is changed.
+ * @throws CfsError when the tree can't be an image; then nothing was linked.
+ */
+export function commitImage(
+  repository: Repository,
+  manifest: Manifest,
+  config: ImageConfig,
+  root: Directory,
+): CommittedImage {
+  repository.ensureWritable();
+  applyOciTransform(root, "allowlist-only");
+  const images = repository.erofsVersions.map((version) => ({
+    version,
+    id: repository.objects.storeBytes(writeImage(root, version, repository.algorithm)).id,
+  }));
+  const layerRefs = layerRefsOf(repository, config.diffIds);
+  const configId = storeDocument(repository, CONTENT_CONFIG, config.bytes, [
+    ...layerRefs,
+    ...imageRefs(images),
+    ...previousBootRefs(repository, config.digest),
+  ]);
+  const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, [
+    [configRef(config.digest), configId],
+    ...layerRefs,
+  ]);
+  publish(
+    repository,
+    images.map(({ id }) => id),
+    [
+      [configStream(config.digest), configId],
+      [manifestStream(manifest.digest), manifestId],
+    ],
+  );
+  return { manifestStream: manifestId, configStream: configId, images };
+}
+
+/** Links the config and manifest of an artifact whose blobs are linked. */
+export function commitArtifact(
+  repository: Repository,
+  manifest: Manifest,
+  configBytes: Uint8Array<ArrayBufferLike>,
+): CommittedImage {
+  repository.ensureWritable();
+  const layerRefs = layerRefsOf(
+    repository,
+    manifest.layers.map(({ digest }) => digest),
+  );
+  // Most artifacts have the same empty config: its references are those of all of them together.
+  const configDigest = manifest.config.digest;
+  const previous = readConfigRefs(repository, configDigest);
+  const configId = storeDocument(repository, CONTENT_CONFIG, configBytes, [...previous, ...layerRefs]);
+  const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, [
+    [configRef(configDigest), configId],
+    ...layerRefs,
+  ]);
+  publish(
+    repository,
+    [],
+    [
+      [configStream(configDigest), configId],
+      [manifestStream(manifest.digest), manifestId],
+    ],
+  );
+  return { manifestStream: manifestId, configStream: configId, images: [] };
+}
+
+/**
+ * What `commitImage` would return when there is nothing left for it to do: documents and images are present and
+ * linked. Whether the layers are complete is not looked at.
+ */
+export function findCommitted(
+  repository: Repository,
+  manifest: Manifest,
+  config: ImageConfig,
+): CommittedImage | undefined {
+  try {
+    const manifestId = lookUpStream(repository, manifestStream(manifest.digest));
+    const configId = lookUpStream(repository, configStream(config.digest));
+    if (manifestId === undefined || configId === undefined) return undefined;
+    const layerRefs = layerRefsOf(repository, config.diffIds);
+    const storedConfig = readDocument(repository, configId, CONTENT_CONFIG, MAX_CONFIG_SIZE);
+    const storedManifest = readDocument(repository, manifestId, CONTENT_MANIFEST, MAX_MANIFEST_SIZE);
+
+    const images = repository.erofsVersions.map((version) => ({
+      version,
+      id: storedConfig.namedRefs.get(imageRef(version)),
+    }));
+    const linked = images.filter(
+      (image): image is CommittedImage["images"][number] => image.id !== undefined,
+    );
+    if (linked.length !== images.length || !linked.every(({ id }) => hasImage(repository, id)))
+      return undefined;
+
+    const bootRefs = previousBootRefs(repository, config.digest);
+    const isCurrent =
+      sameRefs(storedConfig.namedRefs, [...layerRefs, ...imageRefs(linked), ...bootRefs]) &&
+      sameRefs(storedManifest.namedRefs, [[configRef(config.digest), configId], ...layerRefs]);
+    return isCurrent ? { manifestStream: manifestId, configStream: configId, images: linked } : undefined;
+  } catch (error) {
+    // Whatever is missing or damaged is made again.
+    if (error instanceof CfsError) return undefined;
+    throw error;
+  }
+}
+
+function sameRefs(found: ReadonlyMap<string, ObjectId>, expected: readonly [string, ObjectId][]): boolean {
+  return found.size === new Map(expected).size && expected.every(([name, id]) => found.get(name) === id);
+}
+
+/** Whether an image is linked and everything in it is present. */
+function hasImage(repository: Repository, id: ObjectId): boolean {
+  return imageObjects(repository, id).every((object) => repository.objects.has(object));
+}
+
+/** The splitstream of each layer, once, in the order of `ids`. @throws CfsError NotFound */
+function layerRefsOf(repository: Repository, ids: readonly OciDigest[]): [OciDigest, ObjectId][] {
+  return [...new Set(ids)].map((digest) => {
+    const id = lookUpStream(repository, layerStream(digest));
+    if (id === undefined) throw new CfsError("NotFound", `layer ${digest} is missing from the repository`);
+    return [digest, id];
+  });
+}
+
+/** The image of version 2 first. The repository's default format wins where two share a name. */
+function imageRefs(images: CommittedImage["images"]): [string, ObjectId][] {
+  const refs = new Map<string, ObjectId>();
+  for (const isVersion2 of [true, false]) {
+    for (const { version, id } of images) {
+      if ((version === 2) === isVersion2 && !refs.has(imageRef(version))) refs.set(imageRef(version), id);
+    }
+  }
+  return [...refs];
+}
+
+/** In a fixed order: version 2, version 1, then the same with another filter for extended attributes. */
+const BOOT_REFS = ["", ".v1"].map((version) => BOOT_REF_PREFIX + version);
+const OTHER_XATTRS = ".xattrs=keep-user-xattrs";
+
+/** Bootable images that were made of the same config before are still right. */
+function previousBootRefs(repository: Repository, config: OciDigest): [string, ObjectId][] {
+  const refs = readConfigRefs(repository, config);
+  return [...BOOT_REFS, ...BOOT_REFS.map((name) => name + OTHER_XATTRS)].flatMap((name) => {
+    const id = refs.get(name);
+    return id === undefined ? [] : [[name, id] as [string, ObjectId]];
+  });
+}
+
+/** References of a config that is in the repository; none when it is not, or damaged: it is about to be replaced. */
+function readConfigRefs(repository: Repository, config: OciDigest): ReadonlyMap<string, ObjectId> {
+  try {
+    const id = lookUpStream(repository, configStream(config));
+    if (id === undefined) return new Map();
+    return readDocument(repository, id, CONTENT_CONFIG, MAX_CONFIG_SIZE).namedRefs;
+  } catch (error) {
+    if (error instanceof CfsError) return new Map();
+    throw error;
+  }
+}
+
+/** Links what is stored, after waiting until it is on disk. Streams are linked in their order. */
+function publish(
+  repository: Repository,
+  images: readonly ObjectId[],
+  streams: readonly (readonly [string, ObjectId])[],
+): void {
+  const { dir } = repository;
+  syncfs(dir);
+  for (const id of images) placeLink(dir, ["images", id], objectTarget(id));
+  for (const [name, id] of streams) placeLink(dir, ["streams", name], objectTarget(id));
+}
