@@ -3,13 +3,16 @@ import { Aborted, type SharedSlabs, SlabExchange } from "../../parallel/slabs.ts
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import { BlobInput, type BlobLocation } from "./blob-input.ts";
+import { storeBlob } from "./blob-store.ts";
 import { LayerSplitter, type SplitLayer } from "./layer-splitter.ts";
 
-/** A layer to be split. */
+/** A layer to be imported. */
 export interface LayerTask {
+  /** Tars are split, blobs are stored as they are. */
+  readonly kind: "tar" | "blob";
   readonly blob: BlobLocation;
-  /** Digest of the plain tar. */
-  readonly diffId: string;
+  /** Digest of the plain content: the diff ID of a tar. */
+  readonly id: string;
   /** For messages: how the user knows this layer. */
   readonly label: string;
 }
@@ -42,7 +45,7 @@ export function splitLayers(request: SplitRequest, onLayer: (result: SplitResult
   try {
     for (let index = exchange.nextTask(); index < request.layers.length; index = exchange.nextTask()) {
       if (exchange.aborted) break;
-      onLayer({ layer: index, split: splitLayer(request, index, store, exchange) });
+      onLayer({ layer: index, split: importLayer(request, index, store, exchange) });
     }
     exchange.helpOthers();
   } catch (error) {
@@ -54,36 +57,30 @@ export function splitLayers(request: SplitRequest, onLayer: (result: SplitResult
   }
 }
 
-function splitLayer(
+function importLayer(
   request: SplitRequest,
   index: number,
   store: ObjectStore,
   exchange: SlabExchange,
 ): SplitLayer {
-  const { blob, diffId, label } = request.layers[index]!;
+  const { kind, blob, id, label } = request.layers[index]!;
   const progress = new Float64Array(request.progress);
-  const algorithm = diffId.slice(0, diffId.indexOf(":"));
-  try {
-    const splitter = new LayerSplitter(
-      store,
-      exchange,
-      new BlobInput(blob, algorithm),
-      request.store.repositoryFd,
-      (consumed) => {
-        progress[index] = consumed;
-      },
-    );
-    return splitter.run((plainDigest) => {
-      if (`${algorithm}:${plainDigest}` === diffId) return;
-      throw new CfsError(
-        "Corrupt",
-        `Layer ${diffId} has incorrect checksum: computed ${algorithm}:${plainDigest}`,
-        {
-          data: { expected: diffId, found: `${algorithm}:${plainDigest}` },
-          hint: "the image's config does not belong to this layer; fetch or copy the image again",
-        },
-      );
+  const algorithm = id.slice(0, id.indexOf(":"));
+  const onProgress = (consumed: number) => {
+    progress[index] = consumed;
+  };
+  const verify = (plainDigest: string) => {
+    const found = `${algorithm}:${plainDigest}`;
+    if (found === id) return;
+    throw new CfsError("Corrupt", `Layer ${id} has incorrect checksum: computed ${found}`, {
+      data: { expected: id, found },
+      hint: "the image's config does not belong to this layer; fetch or copy the image again",
     });
+  };
+  try {
+    const input = new BlobInput(blob, algorithm);
+    if (kind === "blob") return storeBlob(store, input, onProgress, verify);
+    return new LayerSplitter(store, exchange, input, request.store.repositoryFd, onProgress).run(verify);
   } catch (error) {
     if (error instanceof Aborted) throw error;
     throw withContext(`layer ${label}`, error);

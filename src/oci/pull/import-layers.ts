@@ -1,0 +1,135 @@
+import { CfsError } from "../../errors.ts";
+import { WorkerPool } from "../../parallel/pool.ts";
+import { createSlabs } from "../../parallel/slabs.ts";
+import type { Progress } from "../../progress.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { linkStream } from "../../repository/streams.ts";
+import type { OciDigest } from "../digest.ts";
+import { layerCompression } from "../media-types.ts";
+import type { BlobReader, ImageSource } from "../source.ts";
+import { layerStream } from "../streams.ts";
+import { type LayerTask, type SplitRequest, type SplitResult, splitLayers } from "./layer-job.ts";
+import type { SplitLayer, SplitStatistics } from "./layer-splitter.ts";
+import type { ImageLayer } from "./pull.ts";
+
+export interface ImportOptions {
+  readonly jobs: number;
+  readonly progress: Progress;
+  /** What the layers must be: tars, or blobs of an artifact that are stored as they are. */
+  readonly kind: "tar" | "blob";
+  /** Called on each layer as soon as its stream is linked, in no particular order. */
+  readonly onLayer?: (id: OciDigest, split: SplitLayer) => void;
+}
+
+/** Below this many transported bytes, starting threads takes longer than the work. */
+const SMALL_IMAGE = 2 * 1024 * 1024;
+const PROGRESS_INTERVAL_MS = 100;
+
+/**
+ * Imports layers, several at a time, each verified before its stream is linked.
+ * @param layers each id once.
+ */
+export async function importLayers(
+  repository: Repository,
+  source: ImageSource,
+  layers: readonly ImageLayer[],
+  options: ImportOptions,
+): Promise<SplitStatistics> {
+  const statistics: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
+  if (layers.length === 0) return statistics;
+  const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
+  using blobs = new DisposableStack();
+  const tasks: LayerTask[] = [];
+  for (const layer of largestFirst) {
+    tasks.push(layerTask(layer, blobs.use(await source.openBlob(layer.descriptor)), options.kind));
+  }
+
+  const progress = new ProgressReader(tasks, options.progress);
+  const totalBytes = tasks.reduce((sum, { blob }) => sum + (blob.size ?? 0), 0);
+  const threads = totalBytes < SMALL_IMAGE ? 1 : options.jobs;
+  const request = (owner: number): SplitRequest => ({
+    store: repository.objects.handle,
+    slabs,
+    owner,
+    layers: tasks,
+    progress: progress.shared,
+  });
+  const slabs = createSlabs(threads);
+  const onResult = ({ layer, split }: SplitResult) => {
+    const { id } = largestFirst[layer]!;
+    linkStream(repository, layerStream(id), split.id);
+    statistics.newObjects += split.statistics.newObjects;
+    statistics.presentObjects += split.statistics.presentObjects;
+    statistics.storedBytes += split.statistics.storedBytes;
+    statistics.inlinedBytes += split.statistics.inlinedBytes;
+    progress.done(layer);
+    options.onLayer?.(id, split);
+  };
+
+  if (totalBytes < SMALL_IMAGE) {
+    splitLayers(request(0), onResult);
+    return statistics;
+  }
+  using pool = new WorkerPool(threads);
+  const timer = setInterval(() => progress.report(), PROGRESS_INTERVAL_MS);
+  try {
+    const requests = Array.from({ length: threads }, (_, owner) => request(owner));
+    await pool.run<SplitRequest, void, SplitResult>("split-layers", requests, onResult);
+  } finally {
+    clearInterval(timer);
+  }
+  return statistics;
+}
+
+function layerTask({ descriptor, id }: ImageLayer, reader: BlobReader, kind: "tar" | "blob"): LayerTask {
+  const compression = kind === "blob" ? "none" : layerCompression(descriptor.mediaType);
+  if (compression === undefined) {
+    throw new CfsError(
+      "Unsupported",
+      `layer ${descriptor.digest} has media type ${descriptor.mediaType}, which is no tar layer`,
+      { hint: "images have tar layers, plain or compressed with gzip or zstd" },
+    );
+  }
+  const { fd, offset, size } = reader;
+  return {
+    kind,
+    blob: { fd, offset, size, digest: descriptor.digest, compression },
+    id,
+    label: descriptor.digest,
+  };
+}
+
+/** Turns the counters that threads write into progress events. */
+class ProgressReader {
+  readonly shared: SharedArrayBuffer;
+  readonly #tasks: readonly LayerTask[];
+  readonly #progress: Progress;
+  readonly #counters: Float64Array;
+  readonly #reported: number[];
+
+  constructor(tasks: readonly LayerTask[], progress: Progress) {
+    this.shared = new SharedArrayBuffer(tasks.length * 8);
+    this.#counters = new Float64Array(this.shared);
+    this.#tasks = tasks;
+    this.#progress = progress;
+    this.#reported = tasks.map(() => 0);
+    for (const { label, blob } of tasks) {
+      progress.event({ type: "start", id: label, label, totalBytes: blob.size! });
+    }
+  }
+
+  report(): void {
+    this.#tasks.forEach(({ label }, index) => {
+      const bytes = this.#counters[index]!;
+      if (bytes === this.#reported[index]) return;
+      this.#reported[index] = bytes;
+      this.#progress.event({ type: "advance", id: label, bytes });
+    });
+  }
+
+  done(index: number): void {
+    const { label, blob } = this.#tasks[index]!;
+    this.#reported[index] = this.#counters[index]!;
+    this.#progress.event({ type: "done", id: label, bytes: blob.size! });
+  }
+}

@@ -1,0 +1,132 @@
+import { CfsError, withContext } from "../../errors.ts";
+import { defaultJobs } from "../../parallel/pool.ts";
+import { type Progress, silentProgress } from "../../progress.ts";
+import type { Repository } from "../../repository/repository.ts";
+import type { ObjectId } from "../../verity/digest.ts";
+import { type CommittedImage, commitArtifact, commitImage, findCommitted } from "../commit.ts";
+import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
+import type { Descriptor } from "../descriptor.ts";
+import { digestAlgorithm, type OciDigest } from "../digest.ts";
+import { isContainerImage, type Manifest, parseManifest } from "../manifest.ts";
+import { type ImageSource, readBlob } from "../source.ts";
+import { checkTagName, writeTag } from "../tags.ts";
+import { ImageTreeBuilder } from "./image-tree.ts";
+import { importLayers } from "./import-layers.ts";
+import type { SplitStatistics } from "./layer-splitter.ts";
+import { isLayerComplete } from "./presence.ts";
+
+export interface PullOptions {
+  /** Tag to write when everything else is in place. */
+  readonly tag?: string;
+  /** Threads; the number of CPUs by default. */
+  readonly jobs?: number;
+  readonly progress?: Progress;
+}
+
+export interface PullReport {
+  readonly manifest: OciDigest;
+  readonly config: OciDigest;
+  /** Object of the manifest's stream, as the repository holds it now. */
+  readonly verity: ObjectId;
+  readonly tag: string | undefined;
+  readonly statistics: SplitStatistics;
+  /** Nothing had to be done but the tag. */
+  readonly unchanged: boolean;
+}
+
+const NO_STATISTICS: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
+
+/** A layer of the image, and the name that its stream has. */
+export interface ImageLayer {
+  readonly descriptor: Descriptor;
+  /** Diff ID of a tar layer, digest of an artifact's blob. */
+  readonly id: OciDigest;
+}
+
+/**
+ * Brings an image into the repository: layers, manifest and config as splitstreams, its tree as EROFS images, and at
+ * last the tag. Everything is verified before it is linked. What an interrupted pull has stored, the next one finds.
+ */
+export async function pullImage(
+  repository: Repository,
+  source: ImageSource,
+  options: PullOptions = {},
+): Promise<PullReport> {
+  if (options.tag !== undefined) checkTagName(options.tag);
+  repository.ensureWritable();
+  const found = await source.manifest();
+  const manifest = parseManifest(found.bytes, digestAlgorithm(found.digest));
+  try {
+    return await pullManifest(repository, source, manifest, options);
+  } catch (error) {
+    throw withContext(`${source.label}: image ${manifest.digest}`, error);
+  }
+}
+
+async function pullManifest(
+  repository: Repository,
+  source: ImageSource,
+  manifest: Manifest,
+  options: PullOptions,
+): Promise<PullReport> {
+  const configBytes = await readBlob(source, manifest.config, MAX_CONFIG_SIZE, "Config");
+  const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
+    if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
+    return {
+      manifest: manifest.digest,
+      config: manifest.config.digest,
+      verity: committed.manifestStream,
+      tag: options.tag,
+      statistics,
+      unchanged,
+    };
+  };
+  const importOptions = { jobs: options.jobs ?? defaultJobs(), progress: options.progress ?? silentProgress };
+
+  if (!isContainerImage(manifest)) {
+    const blobs = missingLayers(
+      repository,
+      manifest.layers.map((descriptor) => ({ descriptor, id: descriptor.digest })),
+    );
+    const statistics = await importLayers(repository, source, blobs, { ...importOptions, kind: "blob" });
+    return report(commitArtifact(repository, manifest, configBytes), statistics, blobs.length === 0);
+  }
+
+  const config = parseConfig(configBytes, digestAlgorithm(manifest.config.digest));
+  const missing = missingLayers(repository, layersOf(manifest, config));
+  if (missing.length === 0) {
+    const committed = findCommitted(repository, manifest, config);
+    if (committed !== undefined) return report(committed, NO_STATISTICS, true);
+  }
+  const tree = new ImageTreeBuilder(
+    repository,
+    config.diffIds,
+    missing.map(({ id }) => id),
+  );
+  const statistics = await importLayers(repository, source, missing, {
+    ...importOptions,
+    kind: "tar",
+    onLayer: (id, split) => tree.add(id, split),
+  });
+  tree.advance();
+  return report(commitImage(repository, manifest, config, tree.root), statistics, false);
+}
+
+/** The layers that have to be imported, each once. */
+function missingLayers(repository: Repository, layers: readonly ImageLayer[]): ImageLayer[] {
+  const byId = new Map(layers.map((layer) => [layer.id, layer]));
+  return [...byId.values()].filter(({ id }) => !isLayerComplete(repository, id));
+}
+
+function layersOf(manifest: Manifest, config: ImageConfig): ImageLayer[] {
+  const { layers } = manifest;
+  const { diffIds } = config;
+  if (layers.length !== diffIds.length) {
+    throw new CfsError(
+      "Invalid",
+      `the manifest has ${layers.length} layers, but the config names ${diffIds.length} diff IDs`,
+      { hint: "the image is malformed; it has to be built again" },
+    );
+  }
+  return layers.map((descriptor, i) => ({ descriptor, id: diffIds[i]! }));
+}
