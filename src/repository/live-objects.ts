@@ -1,9 +1,10 @@
 import { type ByteString, display } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
 import { CfsError, describeError } from "../errors.ts";
+import { HEADER_SIZE, hasSplitstreamMagic } from "../splitstream/format.ts";
 import { DT_LNK, listDirectory } from "../sys/dir.ts";
 import type { Fd } from "../sys/fd.ts";
-import { readlinkat } from "../sys/file.ts";
+import { pread, readlinkat } from "../sys/file.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { readImageFile } from "./images.ts";
 import { baseName, type Category, objectOfTarget, REFS } from "./names.ts";
@@ -142,9 +143,17 @@ class Search {
       for (const object of stream.reader.objectRefs) this.ids.add(object);
       for (const target of stream.reader.namedRefs.values()) {
         this.ids.add(target);
-        if (isStream.has(target)) pending.push(target);
+        if (isStream.has(target) || this.#looksLikeStream(target)) pending.push(target);
       }
     }
+  }
+
+  /** A stream whose link got lost is still one that a root needs. A missing object keeps nothing. */
+  #looksLikeStream(id: ObjectId): boolean {
+    if (!this.#repository.objects.has(id)) return false;
+    using file = this.#repository.objects.open(id);
+    const head = Buffer.alloc(HEADER_SIZE);
+    return pread(file.fd, head, 0, file.path) === HEADER_SIZE && hasSplitstreamMagic(head);
   }
 
   /** A damaged root could hide what it refers to. Where the kernel enforces digests, opening has checked already. */

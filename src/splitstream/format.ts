@@ -43,6 +43,11 @@ function corrupt(message: string): CfsError {
   return new CfsError("Corrupt", message);
 }
 
+/** Whether the first 32 bytes of a file are those of a splitstream, in the present or the early form. */
+export function hasSplitstreamMagic(header: Buffer): boolean {
+  return header.latin1Slice(0, 11) === MAGIC || header.latin1Slice(18, 29) === MAGIC;
+}
+
 /**
  * Range of the info section. Two headers exist: the present one, and a permutation of it that early versions wrote.
  * @param bytes the first 32 bytes of the file.
@@ -72,7 +77,8 @@ export function parseInfo(bytes: Uint8Array, fileSize: number): Info {
   return {
     streamRefs: readRange(info, 0, fileSize),
     objectRefs: readRange(info, 16, fileSize),
-    stream: readRange(info, 32, fileSize),
+    // Whether the stream is all there shows when it is read: the tables are of use without it.
+    stream: readRange(info, 32, Number.MAX_SAFE_INTEGER),
     namedRefs: readRange(info, 48, fileSize),
     contentType: info.latin1Slice(64, 72),
     streamSize: info.readBigUInt64LE(72),

@@ -69,6 +69,9 @@ export class SplitstreamReader {
 
   /** The pieces of the stream in order. Inline data comes in pieces of at most 256 KiB. */
   *chunks(): Generator<Chunk> {
+    if (this.#info.stream.end > this.#source.size) {
+      throw new CfsError("Corrupt", "Incomplete read from splitstream file");
+    }
     const input = new SectionInflater(this.#source, this.#info.stream);
     try {
       for (;;) {

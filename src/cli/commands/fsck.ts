@@ -1,0 +1,58 @@
+import { CfsError } from "../../errors.ts";
+import { defaultJobs } from "../../parallel/pool.ts";
+import { checkRepository, type FsckReport } from "../../repository/fsck.ts";
+import type { Arguments } from "../arguments.ts";
+import type { Context } from "../context.ts";
+import { openRepository } from "../repository.ts";
+
+/** `cfsctl fsck` */
+export async function run(context: Context, args: Arguments): Promise<void> {
+  using repository = openRepository(context);
+  const report = await checkRepository(repository, {
+    metadataOnly: args.flag("metadata-only"),
+    jobs: context.globals.jobs ?? defaultJobs(),
+  });
+  const json = args.flag("json");
+  if (json) context.out.json(jsonReport(report));
+  else printReport(context, report);
+  for (const cause of report.causes) context.err.line(`cfsctl: ${cause}`);
+  if (report.errors.length > 0 && (!json || args.flag("strict-exit"))) {
+    throw new CfsError("Corrupt", "repository integrity check failed", {
+      hint: "pull or create again what is damaged; missing objects come back by themselves",
+    });
+  }
+}
+
+function printReport({ out }: Context, report: FsckReport): void {
+  const count = (what: string, checked: number, corrupted: number) =>
+    out.line(`${what}: ${checked - corrupted}/${checked} ok`);
+  const meta = report.metadataOk ? "ok" : "error";
+  out.line(`meta.json: ${report.hasMetadata ? meta : "absent"}`);
+  count("objects", report.objectsChecked, report.objectsCorrupted);
+  count("streams", report.streamsChecked, report.streamsCorrupted);
+  count("images", report.imagesChecked, report.imagesCorrupted);
+  if (report.brokenLinks > 0) out.line(`broken symlinks: ${report.brokenLinks}`);
+  if (report.missingObjects > 0) out.line(`missing objects: ${report.missingObjects}`);
+  if (report.errors.length === 0) {
+    out.line("status: ok");
+    return;
+  }
+  out.line(`status: ${report.errors.length} error(s)`);
+  for (const error of report.errors) out.line(`  - fsck: ${error}`);
+}
+
+function jsonReport(report: FsckReport): object {
+  return {
+    ok: report.errors.length === 0,
+    has_metadata: report.hasMetadata,
+    objects_checked: report.objectsChecked,
+    objects_corrupted: report.objectsCorrupted,
+    streams_checked: report.streamsChecked,
+    streams_corrupted: report.streamsCorrupted,
+    images_checked: report.imagesChecked,
+    images_corrupted: report.imagesCorrupted,
+    broken_links: report.brokenLinks,
+    missing_objects: report.missingObjects,
+    errors: report.errors.map((error) => `fsck: ${error}`),
+  };
+}

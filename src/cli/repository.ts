@@ -1,0 +1,16 @@
+import { repositoryPath } from "../repository/location.ts";
+import { Repository } from "../repository/repository.ts";
+import type { Context } from "./context.ts";
+
+/** Opens the repository that the global options name, to be closed by `using`. Waiting and upgrades are announced. */
+export function openRepository({ globals, err }: Context): Repository {
+  return Repository.open(repositoryPath(globals), {
+    ...(globals.hash !== undefined && { hash: globals.hash }),
+    ...(globals.erofsVersion !== undefined && { erofsVersion: globals.erofsVersion }),
+    insecure: globals.insecure,
+    requireVerity: globals.requireVerity,
+    upgrade: !globals.noUpgrade,
+    onWait: (message) => err.line(`cfsctl: ${message}`),
+    onNotice: (message) => err.line(`cfsctl: ${message}`),
+  });
+}
