@@ -147,33 +147,48 @@ class Replay {
 
   #node(entry: TarEntry, content: LayerContent | undefined): Node {
     const stat = statOf(entry);
-    switch (entry.type) {
-      case "directory":
-        return directory(stat);
-      case "file":
-        return leaf(stat, this.#fileContent(entry, content!));
-      case "symlink":
-        if (entry.linkName.includes("\0")) throw invalid("the link target contains a NUL byte");
-        return leaf(stat, { type: "symlink", target: entry.linkName });
-      case "char":
-      case "block":
-        return leaf(stat, { type: entry.type, rdev: deviceOf(entry) });
-      case "fifo":
-        return leaf(stat, { type: "fifo" });
-      default:
-        throw unsupportedType(entry);
-    }
-  }
-
-  #fileContent(entry: TarEntry, content: LayerContent): Content {
-    if (entry.sparse !== undefined) return this.#expandSparse(entry, content);
-    return content.type === "inline"
-      ? { type: "inline", data: content.data }
-      : { type: "external", id: content.id, size: BigInt(content.size) };
+    return entry.type === "directory"
+      ? directory(stat)
+      : leaf(stat, contentOf(entry, content, this.#expandSparse));
   }
 }
 
-function statOf(entry: TarEntry): Stat {
+/**
+ * What an entry holds that is neither a directory nor a hard link.
+ * @throws CfsError Unsupported for a type that no tree has, Invalid for a device without number.
+ */
+export function contentOf(
+  entry: TarEntry,
+  content: LayerContent | undefined,
+  expandSparse: ExpandSparse,
+): Content {
+  switch (entry.type) {
+    case "file":
+      return fileContent(entry, content!, expandSparse);
+    case "symlink":
+      if (entry.linkName.includes("\0")) throw invalid("the link target contains a NUL byte");
+      return { type: "symlink", target: entry.linkName };
+    case "char":
+    case "block":
+      // Headers of the v7 form have no such numbers.
+      if (entry.rdev === undefined) throw invalid("Device entry without device numbers?");
+      return { type: entry.type, rdev: entry.rdev };
+    case "fifo":
+      return { type: "fifo" };
+    default:
+      throw new CfsError("Unsupported", `Unsupported entry type ${typeName(entry.typeflag)}`);
+  }
+}
+
+function fileContent(entry: TarEntry, content: LayerContent, expandSparse: ExpandSparse): Content {
+  if (entry.sparse !== undefined) return expandSparse(entry, content);
+  return content.type === "inline"
+    ? { type: "inline", data: content.data }
+    : { type: "external", id: content.id, size: BigInt(content.size) };
+}
+
+/** Metadata of an entry, with the mode reduced to what a tree holds. */
+export function statOf(entry: TarEntry): Stat {
   return {
     mode: entry.mode & 0o7777,
     uid: entry.uid,
@@ -182,16 +197,6 @@ function statOf(entry: TarEntry): Stat {
     mtimeNsec: entry.mtimeNsec,
     xattrs: entry.xattrs,
   };
-}
-
-/** @throws CfsError Invalid for a header without device numbers (v7). */
-export function deviceOf(entry: TarEntry): bigint {
-  if (entry.rdev === undefined) throw invalid("Device entry without device numbers?");
-  return entry.rdev;
-}
-
-export function unsupportedType(entry: TarEntry): CfsError {
-  return new CfsError("Unsupported", `Unsupported entry type ${typeName(entry.typeflag)}`);
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {

@@ -51,6 +51,15 @@ export function* dumpNode(node: Node, path: ByteString, links: LinkCounts): Gene
   yield text;
 }
 
+/** The line of a node on its own, with one link, whatever is below it. @param path as it is to stand in the line. */
+export function dumpLine(node: Node, path: ByteString): string {
+  return node.kind === "leaf"
+    ? leafLine(node, escapeField(path), NO_LINKS, new Map())
+    : line(escapeField(path), "0", 0o040000, 1, "0", node.stat, "- - -");
+}
+
+const NO_LINKS: LinkCounts = new Map();
+
 function directoryLine(node: Directory, path: string): string {
   return line(path, "0", 0o040000, directoryLinks(node), "0", node.stat, "- - -");
 }
