@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { workerUrl } from "../worker-url.ts";
 import { type TransferredError, unpackError } from "./transfer.ts";
 
 /** What a worker is asked: to run a job of `src/worker.ts` on a payload. */
@@ -79,7 +80,7 @@ export class WorkerPool implements Disposable {
 }
 
 function startWorker(): Worker {
-  return new Worker(new URL("../worker.ts", import.meta.url).href, { smol: true });
+  return new Worker(workerUrl, { smol: true });
 }
 
 /** Parallelism when nobody asked for another: the number of CPUs this process may use. */

@@ -1,0 +1,47 @@
+/**
+ * Builds the executable: `bun build.ts [--target linux-arm64] [--outfile FILE] [--runtime FILE]`.
+ * Without a target it is for this machine. For another one, Bun fetches that runtime, unless --runtime names it.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { parseArgs } from "node:util";
+
+const TARGETS = [
+  "linux-x64",
+  "linux-x64-baseline",
+  "linux-x64-musl",
+  "linux-arm64",
+  "linux-arm64-musl",
+] as const;
+type Target = (typeof TARGETS)[number];
+
+const { values } = parseArgs({
+  options: { target: { type: "string" }, outfile: { type: "string" }, runtime: { type: "string" } },
+});
+const { target, runtime } = values;
+if (target !== undefined && !TARGETS.includes(target as Target)) {
+  console.error(`unknown target '${target}': known are ${TARGETS.join(", ")}`);
+  process.exit(2);
+}
+const outfile = values.outfile ?? (target === undefined ? "dist/cfsctl" : `dist/cfsctl-${target}`);
+mkdirSync(dirname(outfile), { recursive: true });
+
+const result = await Bun.build({
+  // the worker threads' entry point has to be named: nothing imports it
+  entrypoints: ["src/main.ts", "src/worker.ts"],
+  root: "src",
+  // names of functions stay, for the stacks that --debug shows
+  minify: { whitespace: true, syntax: true, identifiers: false },
+  compile: {
+    outfile,
+    ...(target !== undefined && { target: `bun-${target as Target}` as const }),
+    ...(runtime !== undefined && { executablePath: runtime }),
+    // files of whatever directory the program is started in must not change what it does
+    autoloadBunfig: false,
+    autoloadDotenv: false,
+    autoloadTsconfig: false,
+    autoloadPackageJson: false,
+  },
+});
+for (const log of result.logs) console.error(log);
+if (!result.success) process.exit(1);

@@ -1,0 +1,9 @@
+import { REPOSITORY_COMMANDS } from "./specs/repository.ts";
+import type { CommandSpec } from "./tree.ts";
+
+/** Every command there is. A new group gets a file in `specs/` and a line here. */
+export const ROOT: CommandSpec = {
+  name: "cfsctl",
+  summary: "Keep images and file trees as content-addressed, verified objects, and mount them",
+  subcommands: [...REPOSITORY_COMMANDS],
+};

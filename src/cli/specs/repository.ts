@@ -1,0 +1,93 @@
+import { EROFS_VERSION_CHOICES } from "../globals.ts";
+import type { CommandSpec, OptionSpec } from "../tree.ts";
+
+const JSON_OPTION: OptionSpec = { name: "json", kind: "boolean", help: "Print JSON" };
+
+/** Commands about the repository itself and the images in it. */
+export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "init",
+    summary: "Create a repository",
+    description:
+      "Makes the directory, with its parents, and writes meta.json, which records the digest algorithm and the " +
+      "layout of images. fs-verity is turned on for meta.json, which makes the repository require it for every " +
+      "object, unless --insecure is given. What is already initialised the same way is left as it is.",
+    positionals: [
+      { name: "PATH", optional: true, help: "Where; without it --repo, --user or --system decide" },
+    ],
+    options: [
+      {
+        name: "algorithm",
+        kind: "string",
+        default: "fsverity-sha512-12",
+        help: "Digest algorithm: fsverity-sha256-12 or fsverity-sha512-12",
+      },
+      { name: "insecure", kind: "boolean", help: "Do without fs-verity, for file systems that lack it" },
+      {
+        name: "reset-metadata",
+        kind: "boolean",
+        help: "Remove streams, images and meta.json first; objects stay",
+      },
+      {
+        name: "ensure",
+        kind: "boolean",
+        help: "Accept a repository that is already there, whatever its layout of images",
+      },
+      {
+        name: "erofs-version",
+        kind: "enum",
+        choices: EROFS_VERSION_CHOICES,
+        help: "Layout of the repository's images; 1 unless given here or before the command",
+      },
+    ],
+    load: () => import("../commands/init.ts"),
+  },
+  {
+    name: "cat",
+    summary: "Write the content of a splitstream to stdout",
+    positionals: [{ name: "NAME", help: "A name below streams/, such as refs/NAME or oci-layer-sha256:…" }],
+    load: () => import("../commands/cat.ts"),
+  },
+  {
+    name: "gc",
+    summary: "Remove objects that nothing needs any more",
+    description:
+      "What the references below images/refs and streams/refs lead to is kept, and the roots named with --root. " +
+      "Waits until nobody else uses the repository.",
+    options: [
+      { name: "root", short: "r", kind: "list", help: "Keep this image or stream as well" },
+      { name: "dry-run", short: "n", kind: "boolean", help: "Only say what would be removed" },
+      JSON_OPTION,
+    ],
+    load: () => import("../commands/gc.ts"),
+  },
+  {
+    name: "import-image",
+    summary: "Store an EROFS image read from stdin under a name",
+    positionals: [{ name: "REFERENCE", help: "Its name below images/refs" }],
+    load: () => import("../commands/import-image.ts"),
+  },
+  {
+    name: "images",
+    aliases: ["list-images"],
+    summary: "List the named images",
+    options: [JSON_OPTION, { name: "no-trunc", kind: "boolean", help: "Show digests in full" }],
+    load: () => import("../commands/images.ts"),
+  },
+  {
+    name: "image-objects",
+    summary: "List the objects that an image refers to",
+    positionals: [{ name: "NAME", help: "Digest or name of the image" }],
+    load: () => import("../commands/image-objects.ts"),
+  },
+  {
+    name: "fsck",
+    summary: "Check the repository for damage",
+    options: [
+      { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
+      { name: "metadata-only", kind: "boolean", help: "Don't read the objects" },
+      { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
+    ],
+    load: () => import("../commands/fsck.ts"),
+  },
+];
