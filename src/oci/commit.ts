@@ -4,6 +4,7 @@ import { imageObjects } from "../repository/images.ts";
 import { placeLink } from "../repository/links.ts";
 import type { ErofsVersion } from "../repository/meta.ts";
 import { objectTarget } from "../repository/names.ts";
+import { hasAllObjects } from "../repository/presence.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream } from "../repository/streams.ts";
 import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
@@ -152,7 +153,7 @@ function sameRefs(found: ReadonlyMap<string, ObjectId>, expected: readonly [stri
 
 /** Whether an image is linked and everything in it is present. */
 function hasImage(repository: Repository, id: ObjectId): boolean {
-  return imageObjects(repository, id).every((object) => repository.objects.has(object));
+  return hasAllObjects(repository, imageObjects(repository, id));
 }
 
 /** The splitstream of each layer, once, in the order of `ids`. @throws CfsError NotFound */

@@ -13,7 +13,7 @@ import { checkTagName, writeTag } from "../tags.ts";
 import { ImageTreeBuilder } from "./image-tree.ts";
 import { importLayers } from "./import-layers.ts";
 import type { SplitStatistics } from "./layer-splitter.ts";
-import { isLayerComplete } from "./presence.ts";
+import { areLayersComplete } from "./presence.ts";
 
 export interface PullOptions {
   /** Tag to write when everything else is in place. */
@@ -115,7 +115,8 @@ async function pullManifest(
 /** The layers that have to be imported, each once. */
 function missingLayers(repository: Repository, layers: readonly ImageLayer[]): ImageLayer[] {
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
-  return [...byId.values()].filter(({ id }) => !isLayerComplete(repository, id));
+  if (areLayersComplete(repository, [...byId.keys()])) return [];
+  return [...byId.values()].filter(({ id }) => !areLayersComplete(repository, [id]));
 }
 
 function layersOf(manifest: Manifest, config: ImageConfig): ImageLayer[] {
