@@ -32,6 +32,9 @@ const digestViews = {
   64: Array.from({ length: STAGED_BLOCKS }, (_, i) => stagedDigests.subarray(i * 64, (i + 1) * 64)),
 };
 
+/** Where a partial block is padded: most files have one, and a new one for each would cost as much as a system call. */
+const lastBlock = new Uint8Array(BLOCK_SIZE);
+
 /**
  * Hashes the blocks of `data[start, end)` into `out` from `outOffset` on; a last partial block is padded with zeros.
  * @returns the number of digest bytes written.
