@@ -1,0 +1,55 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+export const PROJECT = join(import.meta.dir, "..", "..");
+
+/** The built program. */
+export const CFSCTL = process.env.CFSCTL ?? join(PROJECT, "dist", "cfsctl");
+
+if (!existsSync(CFSCTL)) throw new Error(`${CFSCTL} is missing: build it with 'npm run build'`);
+
+export interface RunOptions {
+  readonly cwd?: string;
+  /** Added to the environment; undefined removes. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly stdin?: Uint8Array | string;
+  /** Name under which the program is called. */
+  readonly argv0?: string;
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const ownVariables = { CFSCTL_JOBS: undefined, COLUMNS: undefined, MAKEFLAGS: undefined };
+
+/** Runs the built program as a user would. */
+export function cfsctl(args: readonly string[], options: RunOptions = {}): RunResult {
+  const { stdout, ...rest } = cfsctlBytes(args, options);
+  return { ...rest, stdout: stdout.toString() };
+}
+
+/** As `cfsctl`, with the bytes of stdout. */
+export function cfsctlBytes(
+  args: readonly string[],
+  { cwd, env, stdin, argv0 }: RunOptions = {},
+): { readonly code: number; readonly stdout: Buffer; readonly stderr: string } {
+  const result = Bun.spawnSync([CFSCTL, ...args], {
+    ...(cwd !== undefined && { cwd }),
+    ...(argv0 !== undefined && { argv0 }),
+    env: { ...process.env, ...ownVariables, ...env },
+    stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr.toString() };
+}
+
+/** As `cfsctl`, but fails the test when the program fails. Returns stdout. */
+export function cfsctlOk(args: readonly string[], options: RunOptions = {}): string {
+  const { code, stdout, stderr } = cfsctl(args, options);
+  if (code !== 0) throw new Error(`cfsctl ${args.join(" ")}: exit code ${code}\n${stderr}`);
+  return stdout;
+}
