@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { checkCanonical } from "../../src/erofs/canonical.ts";
 import { collectObjects } from "../../src/erofs/collect.ts";
+import { ErofsImage } from "../../src/erofs/image.ts";
 import { readImage } from "../../src/erofs/reader.ts";
 import { writeImage } from "../../src/erofs/writer.ts";
 import { CfsError, describeError } from "../../src/errors.ts";
@@ -191,6 +192,25 @@ describe("limits", () => {
     expect(failure(() => readImage(image, SHA256, { ...limits, size: 8192 }))).toContain(
       "exceeds maximum 8192",
     );
+  });
+});
+
+describe("forged images cost no more than their size", () => {
+  /** Two files of one block each, whose inodes then claim the whole image. */
+  function overlapping(): Buffer {
+    const lines = ["a", "b"].map((n) => `/${n} 0 100644 1 0 0 0 1.0 - ${n.repeat(4096)} -\n`).join("");
+    const image = Buffer.from(writeImage(parseDumpfile(Buffer.from(ROOT + lines), SHA256), 1, SHA256));
+    const reader = new ErofsImage(image);
+    for (const { name, nid } of reader.dirents(reader.inode(reader.rootNid))) {
+      if (name !== "a" && name !== "b") continue;
+      image.writeUInt32LE(image.length, nid * 32 + 8);
+      image.writeUInt32LE(0, nid * 32 + 16);
+    }
+    return image;
+  }
+
+  test("files that share blocks", () => {
+    expect(failure(() => readImage(overlapping(), SHA256))).toEndWith("Invalid image: structures overlap");
   });
 });
 
