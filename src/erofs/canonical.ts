@@ -1,7 +1,7 @@
 import type { ByteString } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import type { Directory, Leaf } from "../tree/model.ts";
-import { directories } from "../tree/walk.ts";
+import { countLinks, directories } from "../tree/walk.ts";
 import type { Algorithm } from "../verity/digest.ts";
 import {
   type FormatVersion,
@@ -56,12 +56,7 @@ function notCanonical(how: string): CfsError {
 
 /** Takes off what the writer adds for whiteouts, where all of it is there. */
 function removeAdditions(root: Directory, version: FormatVersion, extra: ExtraPairs): void {
-  const links = new Map<Leaf, number>();
-  for (const directory of directories(root)) {
-    for (const node of directory.entries.values()) {
-      if (node.kind === "leaf") links.set(node, (links.get(node) ?? 0) + 1);
-    }
-  }
+  const links = countLinks(root);
   const directoryMarkers: Pair[] = WHITEOUT_DIRECTORY_MARKERS.map((name) => [name, ""]);
   if (version === 1) for (const name of WHITEOUT_OPAQUE_MARKERS) directoryMarkers.push([name, "x"]);
   const fileMarkers: Pair[] = WHITEOUT_MARKERS.map((name) => [name, ""]);

@@ -111,7 +111,7 @@ function compareIndexed(a: XattrPair, b: XattrPair): number {
 
 /**
  * All xattrs of an image: collects what inodes have, decides what is shared, and writes both kinds.
- * Use: `setOf`/`use…` for every inode, then `finish`, then `sizeOf` and `write`.
+ * Use: `use…` for every inode, then `finish`, `sizeOf` for every inode, `place`, and `write`.
  */
 export class XattrTable {
   /** Entries of the shared table in their order; set by `finish`. */
@@ -164,7 +164,7 @@ export class XattrTable {
 
   /**
    * The same with pairs that the format adds.
-   * @param before pairs that version 2 writes before the node's own; later versions sort.
+   * @param before pairs that version 2 writes before the node's own; versions 0 and 1 sort all.
    */
   useSetWith(
     xattrs: Xattrs,
