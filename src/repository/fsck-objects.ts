@@ -1,5 +1,6 @@
 import { WorkerPool } from "../parallel/pool.ts";
 import { algorithmOf, type HashName } from "../verity/digest.ts";
+import { preferSystemSha512 } from "./fast-hash.ts";
 import { OBJECT_DIRECTORIES, ObjectChecker } from "./object-check.ts";
 
 /** What the threads need to check objects together. */
@@ -30,6 +31,7 @@ export function checkObjects(payload: CheckObjectsPayload): ObjectsCheck {
 
 /** @param deadlineMs as `performance.now` tells the time. */
 function checkUntil(payload: CheckObjectsPayload, deadlineMs: number): ObjectsCheck {
+  if (payload.hash === "sha512") preferSystemSha512();
   const checker = new ObjectChecker(algorithmOf(payload.hash), payload.secure);
   const next = new Int32Array(payload.next);
   let checked = 0;

@@ -7,7 +7,7 @@ import { O_NONBLOCK, O_RDONLY, tryOpenat } from "../sys/file.ts";
 import { libc, orErrno } from "../sys/libc.ts";
 import { measureVerity } from "../sys/verity.ts";
 import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
-import { fsVerityDigest, VerityHasher } from "../verity/merkle.ts";
+import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
 
 /** Result of checking one of the 256 directories of objects. */
 export interface DirectoryCheck {
@@ -16,8 +16,8 @@ export interface DirectoryCheck {
   readonly errors: string[];
 }
 
-/** Larger files are hashed piece by piece. */
-const BUFFER_SIZE = 1024 * 1024;
+/** 1 MiB; larger files are hashed piece by piece. */
+const BUFFER_BLOCKS = 256;
 
 /**
  * Compares objects with their names. Per object: open, measure (where the file system has fs-verity), read, hash,
@@ -26,12 +26,13 @@ const BUFFER_SIZE = 1024 * 1024;
 export class ObjectChecker {
   readonly #algorithm: Algorithm;
   readonly #secure: boolean;
-  readonly #buffer = new Uint8Array(BUFFER_SIZE);
+  readonly #buffer: BlockBuffer;
   #kernelMeasures = true;
 
   constructor(algorithm: Algorithm, secure: boolean) {
     this.#algorithm = algorithm;
     this.#secure = secure;
+    this.#buffer = new BlockBuffer(BUFFER_BLOCKS, algorithm);
   }
 
   /**
@@ -96,7 +97,7 @@ export class ObjectChecker {
 
   /** The digest of a file's content, or undefined when it can't be read. */
   #hash(fd: number): ObjectId | undefined {
-    const buffer = this.#buffer;
+    const buffer = this.#buffer.bytes;
     let length = 0;
     let hasher: VerityHasher | undefined;
     for (;;) {
@@ -111,9 +112,8 @@ export class ObjectChecker {
       hasher.update(buffer);
       length = 0;
     }
-    const tail = buffer.subarray(0, length);
-    if (hasher === undefined) return fsVerityDigest(tail, this.#algorithm);
-    hasher.update(tail);
+    if (hasher === undefined) return this.#buffer.digest(length);
+    hasher.update(buffer.subarray(0, length));
     return hasher.digest();
   }
 

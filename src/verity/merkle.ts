@@ -11,7 +11,12 @@ type Bytes = Uint8Array<ArrayBufferLike>;
 type BlockHash = (data: Bytes, out: Bytes) => unknown;
 
 const hashSha256 = Bun.SHA256.hash.bind(Bun.SHA256) as BlockHash;
-const hashSha512 = Bun.SHA512.hash.bind(Bun.SHA512) as BlockHash;
+let hashSha512 = Bun.SHA512.hash.bind(Bun.SHA512) as BlockHash;
+
+/** Makes this thread use another implementation of SHA-512, such as a faster one of the system. */
+export function replaceSha512(hash: BlockHash): void {
+  hashSha512 = hash;
+}
 
 function blockHash(algorithm: Algorithm): BlockHash {
   return algorithm.kernelId === 1 ? hashSha256 : hashSha512;
@@ -31,9 +36,6 @@ const digestViews = {
   32: Array.from({ length: STAGED_BLOCKS }, (_, i) => stagedDigests.subarray(i * 32, (i + 1) * 32)),
   64: Array.from({ length: STAGED_BLOCKS }, (_, i) => stagedDigests.subarray(i * 64, (i + 1) * 64)),
 };
-
-/** Where a partial block is padded: most files have one, and a new one for each would cost as much as a system call. */
-const lastBlock = new Uint8Array(BLOCK_SIZE);
 
 /**
  * Hashes the blocks of `data[start, end)` into `out` from `outOffset` on; a last partial block is padded with zeros.
@@ -117,6 +119,38 @@ export function fsVerityDigest(data: Bytes, algorithm: Algorithm): ObjectId {
   if (scratch.length < needed) scratch = new Uint8Array(needed);
   hashBlocks(data, 0, data.length, scratch, 0, algorithm);
   return digestFromLeaves(scratch.subarray(0, needed), data.length, algorithm);
+}
+
+/** Memory to read files into and hash them where they lie: it has one view a block, made once. */
+export class BlockBuffer {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #algorithm: Algorithm;
+  readonly #blocks: Uint8Array[];
+  readonly #leaves: Uint8Array;
+  readonly #leafViews: Uint8Array[];
+
+  /** @param blocks of 4096 bytes. */
+  constructor(blocks: number, algorithm: Algorithm) {
+    const { size } = algorithm;
+    const bytes = new Uint8Array(blocks * BLOCK_SIZE);
+    const leaves = new Uint8Array(blocks * size);
+    this.bytes = bytes;
+    this.#algorithm = algorithm;
+    this.#blocks = Array.from({ length: blocks }, (_, i) =>
+      bytes.subarray(i * BLOCK_SIZE, (i + 1) * BLOCK_SIZE),
+    );
+    this.#leaves = leaves;
+    this.#leafViews = Array.from({ length: blocks }, (_, i) => leaves.subarray(i * size, (i + 1) * size));
+  }
+
+  /** Digest of a file that is the first `length` bytes; the rest of the last block is overwritten. */
+  digest(length: number): ObjectId {
+    const hash = blockHash(this.#algorithm);
+    const blocks = Math.ceil(length / BLOCK_SIZE);
+    this.bytes.fill(0, length, blocks * BLOCK_SIZE);
+    for (let i = 0; i < blocks; i++) hash(this.#blocks[i]!, this.#leafViews[i]!);
+    return digestFromLeaves(this.#leaves.subarray(0, blocks * this.#algorithm.size), length, this.#algorithm);
+  }
 }
 
 /** Digest of a file whose bytes arrive in pieces of any size; memory is one block a level. */

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import expected from "../../fixtures/verity/expected.json";
 import { type Algorithm, SHA256, SHA512 } from "../../src/verity/digest.ts";
 import {
+  BlockBuffer,
   digestFromLeaves,
   fsVerityDigest,
   hashBlocks,
@@ -69,6 +70,17 @@ describe("recorded digests", () => {
           expect(verityDescriptor(data.length, root, algorithm).toString("hex")).toBe(want.descriptor);
         }
       });
+    }
+  }
+});
+
+test("a buffer that is used again and again gives the digest of what was read last", () => {
+  for (const algorithm of [SHA256, SHA512]) {
+    const buffer = new BlockBuffer(70, algorithm);
+    for (const size of [286_720, 0, 1, 4096, 100, 4097, 266_240, 8191, 286_719]) {
+      const data = generate({ gen: "pattern", size, k: 7 });
+      buffer.bytes.set(data);
+      expect(buffer.digest(size)).toBe(fsVerityDigest(data, algorithm));
     }
   }
 });
