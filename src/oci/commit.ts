@@ -15,22 +15,9 @@ import type { ObjectId } from "../verity/digest.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE } from "./config.ts";
 import type { OciDigest } from "./digest.ts";
 import { readDocument, storeDocument } from "./documents.ts";
+import { IMAGE_REFS, imageRef } from "./image-refs.ts";
 import { MAX_MANIFEST_SIZE, type Manifest } from "./manifest.ts";
 import { configRef, configStream, layerStream, manifestStream } from "./streams.ts";
-
-/** Named references from a config to the EROFS images made of it. Versions 0 and 1 share one. */
-const IMAGE_REF: Readonly<Record<ErofsVersion, string>> = {
-  0: "composefs.image.v1",
-  1: "composefs.image.v1",
-  2: "composefs.image",
-};
-const BOOT_REF_PREFIX = "composefs.image.boot";
-
-/** Name of the reference to the image of a format, or to its bootable form. */
-export function imageRef(version: ErofsVersion, bootable = false): string {
-  if (!bootable) return IMAGE_REF[version];
-  return version === 2 ? BOOT_REF_PREFIX : `${BOOT_REF_PREFIX}.v1`;
-}
 
 export interface CommittedImage {
   readonly manifestStream: ObjectId;
@@ -176,15 +163,11 @@ function imageRefs(images: CommittedImage["images"]): [string, ObjectId][] {
   return [...refs];
 }
 
-/** In a fixed order: version 2, version 1, then the same with another filter for extended attributes. */
-const BOOT_REFS = ["", ".v1"].map((version) => BOOT_REF_PREFIX + version);
-const OTHER_XATTRS = ".xattrs=keep-user-xattrs";
-
 /** Bootable images that were made of the same config before are still right. */
 function previousBootRefs(repository: Repository, config: OciDigest): [string, ObjectId][] {
   const refs = readConfigRefs(repository, config);
-  return [...BOOT_REFS, ...BOOT_REFS.map((name) => name + OTHER_XATTRS)].flatMap((name) => {
-    const id = refs.get(name);
+  return IMAGE_REFS.flatMap(({ name, bootable }) => {
+    const id = bootable ? refs.get(name) : undefined;
     return id === undefined ? [] : [[name, id] as [string, ObjectId]];
   });
 }

@@ -1,6 +1,7 @@
-import { type ByteString, toText } from "../bytes.ts";
+import { type ByteString, fromText, toText } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
-import { baseName } from "../repository/names.ts";
+import { linkTarget } from "../repository/links.ts";
+import { baseName, REFS } from "../repository/names.ts";
 import { listRefs, removeRef, writeRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream } from "../repository/streams.ts";
@@ -20,15 +21,18 @@ export function decodeTag(encoded: string): string {
   return encoded.replace(/%2F|%25/g, (code) => (code === "%25" ? "%" : "/"));
 }
 
-/** @throws CfsError Usage for a name that no tag can have. */
+/** @throws CfsError Invalid for a name that no tag can have. */
 export function checkTagName(name: string): void {
-  const invalid = (why: string) => new CfsError("Usage", `invalid tag name "${name}": ${why}`);
+  const invalid = (why: string) => new CfsError("Invalid", `invalid tag name "${name}": ${why}`);
   if (name === "") throw invalid("it is empty");
   if (name.startsWith("@")) throw invalid("it must not begin with '@', which marks a digest");
-  if (name.includes("\0")) throw invalid("it contains a NUL character");
-  const encoded = encodeTag(name);
-  if (encoded === "." || encoded === "..") throw invalid("it is no file name");
-  if (Buffer.byteLength(encoded) > 255) throw invalid("it is too long");
+  if (!isPossibleTag(name)) throw invalid("it is no file name");
+  if (Buffer.byteLength(encodeTag(name)) > 255) throw invalid("it is too long");
+}
+
+/** Whether there can be a link of this name, whoever made it. */
+function isPossibleTag(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !name.includes("\0");
 }
 
 /** Path of a tag below `streams/refs`. */
@@ -60,12 +64,20 @@ function manifestOfTarget(target: ByteString): OciDigest | undefined {
   return isDigest(digest) ? digest : undefined;
 }
 
-/** Manifest that a tag names; undefined when there is no such tag. */
+/**
+ * Manifest that a tag names; undefined when there is no such tag.
+ * @throws CfsError Corrupt when the tag points to something else.
+ */
 export function lookUpTag(repository: Repository, name: string): OciDigest | undefined {
-  return listTags(repository).find((tag) => tag.name === name)?.manifest;
+  if (!isPossibleTag(name)) return undefined;
+  const target = linkTarget(repository.dir.fd, fromText(`streams/${REFS}/${tagRef(name)}`));
+  if (target === undefined) return undefined;
+  const manifest = manifestOfTarget(target);
+  if (manifest === undefined) throw new CfsError("Corrupt", `the tag ${name} does not point to a manifest`);
+  return manifest;
 }
 
-/** Points a tag to a manifest that is in the repository. @throws CfsError NotFound, Usage */
+/** Points a tag to a manifest that is in the repository. @throws CfsError NotFound, Invalid */
 export function writeTag(repository: Repository, manifest: OciDigest, name: string): void {
   checkTagName(name);
   const stream = manifestStream(manifest);
@@ -81,8 +93,6 @@ export function writeTag(repository: Repository, manifest: OciDigest, name: stri
 /** @throws CfsError NotFound */
 export function removeTag(repository: Repository, name: string): void {
   repository.ensureWritable();
-  const isPossible =
-    name !== "" && !name.includes("\0") && encodeTag(name) !== "." && encodeTag(name) !== "..";
-  if (isPossible && removeRef(repository, "streams", tagRef(name))) return;
+  if (isPossibleTag(name) && removeRef(repository, "streams", tagRef(name))) return;
   throw new CfsError("NotFound", `there is no tag ${name}`, { hint: "`cfsctl oci images` lists the tags" });
 }

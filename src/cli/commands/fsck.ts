@@ -23,7 +23,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   }
 }
 
-function printReport({ out }: Context, report: FsckReport): void {
+export function printReport({ out }: Context, report: FsckReport): void {
   const count = (what: string, checked: number, corrupted: number) =>
     out.line(`${what}: ${checked - corrupted}/${checked} ok`);
   const meta = report.metadataOk ? "ok" : "error";
@@ -41,7 +41,7 @@ function printReport({ out }: Context, report: FsckReport): void {
   for (const error of report.errors) out.line(`  - fsck: ${error}`);
 }
 
-function jsonReport(report: FsckReport): object {
+export function jsonReport(report: FsckReport): object {
   return {
     ok: report.errors.length === 0,
     has_metadata: report.hasMetadata,

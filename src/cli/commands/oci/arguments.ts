@@ -1,0 +1,14 @@
+import { CfsError } from "../../../errors.ts";
+import { type OciDigest, parseDigest } from "../../../oci/digest.ts";
+import type { Arguments } from "../../arguments.ts";
+
+/** A positional that must be a digest. @throws CfsError Usage */
+export function digestArgument(args: Arguments, name: string): OciDigest {
+  const text = args.required(name);
+  try {
+    return parseDigest(text);
+  } catch (error) {
+    if (!(error instanceof CfsError)) throw error;
+    throw new CfsError("Usage", `invalid value '${text}' for '<${name}>': ${error.message}`);
+  }
+}

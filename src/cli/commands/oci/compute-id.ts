@@ -1,0 +1,14 @@
+import { writeImage } from "../../../erofs/writer.ts";
+import { fsVerityDigest } from "../../../verity/merkle.ts";
+import type { Arguments } from "../../arguments.ts";
+import type { Context } from "../../context.ts";
+import { openRepository } from "../../repository.ts";
+import { treeArgument } from "./tree.ts";
+
+/** `cfsctl oci compute-id IMAGE` */
+export function run(context: Context, args: Arguments): void {
+  using repository = openRepository(context);
+  const { algorithm, erofsVersion } = repository;
+  const image = writeImage(treeArgument(repository, args), erofsVersion, algorithm);
+  context.out.line(fsVerityDigest(image, algorithm));
+}

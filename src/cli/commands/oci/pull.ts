@@ -1,0 +1,67 @@
+import { openSource } from "../../../oci/open-source.ts";
+import { parsePlatform } from "../../../oci/platform.ts";
+import { type PullReport, pullImage } from "../../../oci/pull/pull.ts";
+import { parseReference } from "../../../oci/reference.ts";
+import type { Arguments } from "../../arguments.ts";
+import type { Context } from "../../context.ts";
+import { openRepository } from "../../repository.ts";
+
+/** `cfsctl oci pull IMAGE [NAME]` */
+export async function run(context: Context, args: Arguments): Promise<void> {
+  const reference = parseReference(args.required("IMAGE"));
+  const platform = args.text("platform");
+  using repository = openRepository(context);
+  repository.ensureWritable();
+  using source = openSource(
+    reference,
+    repository.dir.fd,
+    platform === undefined ? undefined : parsePlatform(platform),
+  );
+  const { jobs } = context.globals;
+  const report = await pullImage(repository, source, {
+    tag: args.optional("NAME") ?? reference.text,
+    progress: context.progress,
+    ...(jobs !== undefined && { jobs }),
+  });
+  if (args.flag("json")) context.out.json(jsonReport(report));
+  else printReport(context, report);
+}
+
+function printReport({ out }: Context, { manifest, config, verity, tag, statistics }: PullReport): void {
+  const { newObjects, presentObjects, storedBytes, inlinedBytes } = statistics;
+  out.line(`manifest ${manifest}`);
+  out.line(`config   ${config}`);
+  out.line(`verity   ${verity}`);
+  if (tag !== undefined) out.line(`tagged   ${tag}`);
+  out.line(
+    `objects  ${newObjects} new + ${presentObjects} already present objects; ` +
+      `${formatSize(storedBytes)} stored, ${formatSize(inlinedBytes)} inlined`,
+  );
+}
+
+function jsonReport({ manifest, config, verity, tag, statistics, unchanged }: PullReport): object {
+  return {
+    manifest,
+    config,
+    verity,
+    tag: tag ?? null,
+    unchanged,
+    objects: {
+      new: statistics.newObjects,
+      already_present: statistics.presentObjects,
+      stored_bytes: statistics.storedBytes,
+      inlined_bytes: statistics.inlinedBytes,
+    },
+  };
+}
+
+const UNITS = ["KiB", "MiB", "GiB", "TiB"];
+
+/** `999 B`, `5.22 KiB`: scripts know this form, which is not that of messages to people. */
+function formatSize(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  let value = bytes / 1024;
+  let unit = 0;
+  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
+  return `${value.toFixed(2)} ${UNITS[unit]}`;
+}

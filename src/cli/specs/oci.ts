@@ -1,0 +1,140 @@
+import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
+
+const IMAGE: PositionalSpec = {
+  name: "IMAGE",
+  help: "Tag, or digest of the manifest or config with or without '@' in front",
+};
+
+const XATTRS: OptionSpec = {
+  name: "xattrs",
+  kind: "enum",
+  choices: [
+    { value: "allowlist-only", help: "only security.capability" },
+    { value: "keep-user-xattrs", help: "user.* as well" },
+  ],
+  default: "allowlist-only",
+  help: "Which extended attributes to keep",
+};
+
+const CONFIG_VERITY: PositionalSpec = {
+  name: "CONFIG_VERITY",
+  optional: true,
+  help: "Object of the config's splitstream: it is trusted, and layers are not verified again",
+};
+
+const JSON_OPTION: OptionSpec = { name: "json", kind: "boolean", help: "Print JSON" };
+
+/** Commands about container images. */
+export const OCI_COMMAND: CommandSpec = {
+  name: "oci",
+  summary: "Pull container images and look at those in the repository",
+  subcommands: [
+    {
+      name: "pull",
+      summary: "Bring an image into the repository",
+      description:
+        "Reads oci:DIRECTORY[:TAG] and oci-archive:FILE[:TAG]; archives may be compressed with gzip or zstd. " +
+        "Everything is verified before it is linked, and the tag is written last. An image that is already there is " +
+        "only checked for completeness; what is missing is brought back.",
+      positionals: [
+        { name: "IMAGE", help: "Where the image is" },
+        { name: "NAME", optional: true, help: "Tag to give it; the text of IMAGE unless given" },
+      ],
+      options: [
+        {
+          name: "platform",
+          kind: "string",
+          value: "OS/ARCH[/VARIANT]",
+          help: "Pick the image for this platform; that of this machine unless given",
+        },
+        JSON_OPTION,
+      ],
+      load: () => import("../commands/oci/pull.ts"),
+    },
+    {
+      name: "images",
+      summary: "List the tagged images",
+      options: [JSON_OPTION],
+      load: () => import("../commands/oci/images.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show manifest, config and links of an image as JSON",
+      positionals: [IMAGE],
+      options: [
+        {
+          name: "manifest",
+          kind: "boolean",
+          help: "Only the manifest, byte for byte",
+          conflicts: ["config"],
+        },
+        { name: "config", kind: "boolean", help: "Only the config, byte for byte" },
+      ],
+      load: () => import("../commands/oci/inspect.ts"),
+    },
+    {
+      name: "tag",
+      summary: "Give an image another name",
+      positionals: [
+        { name: "MANIFEST_DIGEST", help: "Digest of a manifest in the repository" },
+        { name: "NAME", help: "The tag; must not begin with '@'" },
+      ],
+      load: () => import("../commands/oci/tag.ts"),
+    },
+    {
+      name: "untag",
+      summary: "Remove a tag; gc then removes what nothing else needs",
+      positionals: [{ name: "NAME", help: "The tag" }],
+      load: () => import("../commands/oci/untag.ts"),
+    },
+    {
+      name: "dump",
+      summary: "Write the files of an image as a composefs dumpfile",
+      positionals: [IMAGE, CONFIG_VERITY],
+      options: [XATTRS],
+      load: () => import("../commands/oci/dump.ts"),
+    },
+    {
+      name: "compute-id",
+      summary: "Print the digest that the image's EROFS image has",
+      positionals: [IMAGE, CONFIG_VERITY],
+      options: [XATTRS],
+      load: () => import("../commands/oci/compute-id.ts"),
+    },
+    {
+      name: "layer",
+      summary: "Write a layer as tar, as dumpfile, or what is known about it as JSON",
+      positionals: [{ name: "LAYER", help: "Diff ID of the layer" }],
+      options: [
+        { name: "dumpfile", kind: "boolean", help: "One line an entry, in the order of the tar" },
+        { ...JSON_OPTION, help: "Sizes and counts as JSON", conflicts: ["dumpfile"] },
+      ],
+      load: () => import("../commands/oci/layer.ts"),
+    },
+    {
+      name: "import-layer",
+      summary: "Import a layer from an uncompressed tar on stdin",
+      positionals: [
+        { name: "DIGEST", help: "Digest of the tar, which is verified" },
+        { name: "NAME", optional: true, help: "Name below streams/refs to give it" },
+      ],
+      load: () => import("../commands/oci/import-layer.ts"),
+    },
+    {
+      name: "fsck",
+      summary: "Check images and the repository for damage",
+      positionals: [{ name: "IMAGE", optional: true, help: "Check only this tag instead of all" }],
+      options: [
+        { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
+        { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
+      ],
+      load: () => import("../commands/oci/fsck.ts"),
+    },
+    {
+      name: "linked-erofs-images",
+      summary: "List the EROFS images that were made of the same container image, as JSON",
+      positionals: [{ name: "IMAGE_ID", help: "Digest of one of them" }],
+      load: () => import("../commands/oci/linked-erofs-images.ts"),
+    },
+  ],
+};

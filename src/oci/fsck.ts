@@ -1,0 +1,164 @@
+import { CfsError, describeError } from "../errors.ts";
+import { lookUpImage } from "../repository/images.ts";
+import type { Repository } from "../repository/repository.ts";
+import { lookUpStream, openStreamObject } from "../repository/streams.ts";
+import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
+import type { ObjectId } from "../verity/digest.ts";
+import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "./config.ts";
+import { computeDigest, digestAlgorithm, isSupportedAlgorithm, type OciDigest } from "./digest.ts";
+import { readDocument, type StoredDocument } from "./documents.ts";
+import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
+import { configRef, layerStream, manifestStream } from "./streams.ts";
+import { listTags, lookUpTag } from "./tags.ts";
+
+/** Label of a config with the digest of the image that was made of it. */
+const SEAL_LABEL = "containers.composefs.fsverity";
+
+export interface OciFsckReport {
+  imagesChecked: number;
+  imagesCorrupted: number;
+  /** `kind: tag: detail` */
+  readonly errors: string[];
+}
+
+/**
+ * Checks that tagged images are complete: manifest and config are what their digests say, each layer is named by
+ * both of them, linked and present.
+ * @param name one tag; all of them by default.
+ */
+export function checkImages(repository: Repository, name?: string): OciFsckReport {
+  const report: OciFsckReport = { imagesChecked: 0, imagesCorrupted: 0, errors: [] };
+  const names = name === undefined ? listTags(repository).map((tag) => tag.name) : [name];
+  for (const tag of names) {
+    const check = new ImageCheck(repository, tag);
+    check.run();
+    report.imagesChecked++;
+    if (check.errors.length > 0) report.imagesCorrupted++;
+    report.errors.push(...check.errors);
+  }
+  return report;
+}
+
+class ImageCheck {
+  readonly errors: string[] = [];
+  readonly #repository: Repository;
+  readonly #tag: string;
+
+  constructor(repository: Repository, tag: string) {
+    this.#repository = repository;
+    this.#tag = tag;
+  }
+
+  run(): void {
+    if (this.#tag.startsWith("@")) {
+      this.#report("invalid-ref-name", "leading '@' is reserved for digest references");
+      return;
+    }
+    const digest = this.#try("ref-resolve-failed", () => {
+      const found = lookUpTag(this.#repository, this.#tag);
+      if (found === undefined) throw new CfsError("NotFound", `OCI reference not found: ${this.#tag}`);
+      return found;
+    });
+    if (digest === undefined) return;
+    const stored = this.#try("manifest-read-failed", () => this.#readManifest(digest));
+    if (stored === undefined || !this.#isIntact(stored, digest, "manifest-digest-mismatch")) return;
+    const manifest = this.#try("manifest-parse-failed", () =>
+      parseManifest(stored.bytes, digestAlgorithm(digest)),
+    );
+    if (manifest !== undefined) this.#checkConfig(manifest, stored);
+  }
+
+  #readManifest(digest: OciDigest): StoredDocument {
+    const id = lookUpStream(this.#repository, manifestStream(digest));
+    if (id === undefined) throw new CfsError("NotFound", `there is no manifest ${digest}`);
+    return readDocument(this.#repository, id, CONTENT_MANIFEST, MAX_MANIFEST_SIZE);
+  }
+
+  #checkConfig(manifest: Manifest, stored: StoredDocument): void {
+    const { digest } = manifest.config;
+    const id = stored.namedRefs.get(configRef(digest));
+    if (id === undefined) {
+      this.#report("config-ref-missing", `no reference to ${digest}`);
+      return;
+    }
+    const document = this.#try("config-read-failed", () =>
+      readDocument(this.#repository, id, CONTENT_CONFIG, MAX_CONFIG_SIZE),
+    );
+    if (document === undefined || !this.#isIntact(document, digest, "config-digest-mismatch")) return;
+    if (!isContainerImage(manifest)) {
+      this.#checkArtifact(manifest, stored);
+      return;
+    }
+    const config = this.#try("config-parse-failed", () =>
+      parseConfig(document.bytes, digestAlgorithm(digest)),
+    );
+    if (config !== undefined) this.#checkImage(config, document);
+  }
+
+  #checkImage(config: ImageConfig, document: StoredDocument): void {
+    for (const diffId of new Set(config.diffIds)) {
+      const id = document.namedRefs.get(diffId);
+      if (id === undefined) this.#report("layer-ref-missing", `no reference to ${diffId}`);
+      else this.#checkLayer(diffId, id);
+    }
+    const seal = config.labels.get(SEAL_LABEL);
+    if (seal !== undefined) this.#try("seal-image-missing", () => lookUpImage(this.#repository, seal));
+  }
+
+  #checkLayer(diffId: OciDigest, id: ObjectId): void {
+    const linked = this.#try("layer-check-failed", () => ({
+      id: lookUpStream(this.#repository, layerStream(diffId)),
+    }));
+    if (linked === undefined) return;
+    if (linked.id === undefined) this.#report("layer-stream-missing", diffId);
+    this.#checkObjects("layer-object-missing", diffId, id);
+  }
+
+  #checkArtifact(manifest: Manifest, stored: StoredDocument): void {
+    for (const { digest } of manifest.layers) {
+      const id = stored.namedRefs.get(digest);
+      if (id === undefined) this.#report("artifact-layer-ref-missing", `no reference to ${digest}`);
+      else this.#checkObjects("artifact-layer-object-missing", digest, id);
+    }
+  }
+
+  #checkObjects(kind: string, digest: OciDigest, id: ObjectId): void {
+    const { objects } = this.#repository;
+    if (!objects.has(id)) {
+      this.#report(kind, `${digest}: object ${id}`);
+      return;
+    }
+    this.#try("layer-check-failed", () => {
+      using stream = openStreamObject(this.#repository, id);
+      for (const object of stream.reader.objectRefs) {
+        if (!objects.has(object)) this.#report(kind, `${digest}: object ${object}`);
+      }
+    });
+  }
+
+  #isIntact({ bytes }: StoredDocument, expected: OciDigest, kind: string): boolean {
+    const algorithm = digestAlgorithm(expected);
+    const found = isSupportedAlgorithm(algorithm) ? computeDigest(bytes, algorithm) : undefined;
+    if (found === expected) return true;
+    this.#report(
+      kind,
+      `expected ${expected}, got ${found ?? `a digest of the unknown algorithm ${algorithm}`}`,
+    );
+    return false;
+  }
+
+  /** What `action` returns, or undefined when it failed, which is reported. */
+  #try<T>(kind: string, action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      if (!(error instanceof CfsError)) throw error;
+      this.#report(kind, describeError(error));
+      return undefined;
+    }
+  }
+
+  #report(kind: string, detail: string): void {
+    this.errors.push(`fsck: ${kind}: ${this.#tag}: ${detail}`);
+  }
+}

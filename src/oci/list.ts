@@ -1,0 +1,73 @@
+import { toText } from "../bytes.ts";
+import { CfsError, describeError } from "../errors.ts";
+import { listRefs } from "../repository/refs.ts";
+import type { Repository } from "../repository/repository.ts";
+import { isDigest, type OciDigest } from "./digest.ts";
+import { imageConfigOf, openManifest } from "./image.ts";
+import { isContainerImage } from "./manifest.ts";
+import { listTags } from "./tags.ts";
+
+/** Directory below `streams/refs` with links SUBJECT/MANIFEST for manifests that refer to another one. */
+const REFERRERS_DIRECTORY = "oci-referrers";
+
+/** A tagged image. */
+export interface ListedImage {
+  readonly name: string;
+  readonly manifestDigest: OciDigest;
+  readonly isContainer: boolean;
+  /** Empty for artifacts. */
+  readonly architecture: string;
+  readonly os: string;
+  /** As in the config, RFC 3339. */
+  readonly created: string | undefined;
+  readonly layerCount: number;
+  readonly referrerCount: number;
+}
+
+/**
+ * The tagged images, sorted by name.
+ * @param onUnreadable is told about images that are left out because they are damaged.
+ */
+export function listTaggedImages(
+  repository: Repository,
+  onUnreadable: (message: string) => void,
+): ListedImage[] {
+  const referrers = listReferrers(repository);
+  const images: ListedImage[] = [];
+  for (const { name, manifest: digest } of listTags(repository)) {
+    try {
+      if (digest === undefined) throw new CfsError("Corrupt", "it does not point to a manifest");
+      const image = openManifest(repository, digest);
+      const config = imageConfigOf(image);
+      images.push({
+        name,
+        manifestDigest: digest,
+        isContainer: isContainerImage(image.manifest),
+        architecture: config?.platform.architecture ?? "",
+        os: config?.platform.os ?? "",
+        created: config?.created,
+        layerCount: image.manifest.layers.length,
+        referrerCount: referrers.get(digest)?.length ?? 0,
+      });
+    } catch (error) {
+      if (!(error instanceof CfsError)) throw error;
+      onUnreadable(`tag ${name}: ${describeError(error)}`);
+    }
+  }
+  return images;
+}
+
+/** Digests of the manifests that refer to others, sorted, by the digest of that other. */
+export function listReferrers(repository: Repository): ReadonlyMap<OciDigest, readonly OciDigest[]> {
+  const referrers = new Map<OciDigest, OciDigest[]>();
+  for (const { name } of listRefs(repository, "streams")) {
+    const [directory, subject, referrer, ...more] = (toText(name) ?? "").split("/");
+    if (directory !== REFERRERS_DIRECTORY || more.length > 0) continue;
+    if (subject === undefined || referrer === undefined || !isDigest(subject) || !isDigest(referrer))
+      continue;
+    const known = referrers.get(subject);
+    if (known === undefined) referrers.set(subject, [referrer]);
+    else known.push(referrer);
+  }
+  return referrers;
+}
