@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-
-export const PROJECT = join(import.meta.dir, "..", "..");
+import { PROJECT } from "./project.ts";
 
 /** The built program. */
 export const CFSCTL = process.env.CFSCTL ?? join(PROJECT, "dist", "cfsctl");
