@@ -1,0 +1,69 @@
+import { CfsError, withContext } from "../errors.ts";
+import { lookUpImage } from "../repository/images.ts";
+import type { Repository } from "../repository/repository.ts";
+import type { Fd } from "../sys/fd.ts";
+import { measureVerity } from "../sys/verity.ts";
+import { formatObjectId, isObjectId, type ObjectId } from "../verity/digest.ts";
+import type { MountVerity } from "./composefs.ts";
+
+/** An image that may be mounted: the kernel vouches for its content, or nobody asked for that. */
+export interface MountableImage extends Disposable {
+  readonly id: ObjectId;
+  readonly file: Fd;
+  /** What the kernel must demand of the objects. */
+  readonly verity: MountVerity;
+}
+
+/**
+ * Finds an image by name and makes sure that it is the one: its fs-verity digest is measured, whether it was named by
+ * digest or by ref. Only a repository that does not require fs-verity may have images without.
+ * @param name HEX, `sha256:HEX`, `sha512:HEX`, `refs/NAME`, or the NAME of a ref when it has no `/`.
+ */
+export function openMountableImage(repository: Repository, name: string): MountableImage {
+  try {
+    const id = findImage(repository, name);
+    const file = repository.objects.open(id);
+    try {
+      return { id, file, verity: demand(repository, id, file), [Symbol.dispose]: () => file.close() };
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  } catch (error) {
+    throw withContext(`image '${name}'`, error);
+  }
+}
+
+function findImage(repository: Repository, name: string): ObjectId {
+  const { algorithm } = repository;
+  const [, hash, hex] = /^(sha256|sha512):([0-9a-f]+)$/.exec(name) ?? [];
+  if (hash !== undefined && hash !== algorithm.hash) {
+    throw new CfsError("Invalid", `the repository's digests are ${algorithm.hash}, not ${hash}`);
+  }
+  const wanted = hex ?? name;
+  const found = lookUpImage(repository, wanted);
+  if (isObjectId(wanted, algorithm) && wanted !== found) {
+    throw new CfsError("Corrupt", `images/${wanted} points to another image than its name says`, {
+      hint: "remove this link and create the image again",
+    });
+  }
+  return found;
+}
+
+function demand(repository: Repository, id: ObjectId, file: Fd): MountVerity {
+  const measured = measureVerity(file.fd, repository.algorithm, file.path);
+  if (measured.state === "measured" && measured.id === id) return "require";
+  if (measured.state === "measured" || measured.state === "other") {
+    throw new CfsError(
+      "Corrupt",
+      `${file.path} is not the image ${formatObjectId(id, repository.algorithm)}`,
+      {
+        hint: "remove the file and create or pull the image again",
+      },
+    );
+  }
+  if (!repository.secure) return "none";
+  throw new CfsError("Corrupt", `${file.path} has no fs-verity, which this repository requires`, {
+    hint: "remove the file and create or pull the image again",
+  });
+}
