@@ -1,7 +1,7 @@
 import { WorkerPool } from "../parallel/pool.ts";
 import { algorithmOf, type HashName } from "../verity/digest.ts";
 import { preferSystemSha512 } from "./fast-hash.ts";
-import { OBJECT_DIRECTORIES, ObjectChecker } from "./object-check.ts";
+import { OBJECT_DIRECTORIES, ObjectChecker, type ObjectError } from "./object-check.ts";
 
 /** What the threads need to check objects together. */
 export interface ObjectsToCheck {
@@ -13,7 +13,7 @@ export interface ObjectsToCheck {
 
 export interface ObjectsCheck {
   readonly checked: number;
-  readonly errors: string[];
+  readonly errors: ObjectError[];
 }
 
 /** `next` holds the number of the next directory that nobody has begun. */
@@ -35,7 +35,7 @@ function checkUntil(payload: CheckObjectsPayload, deadlineMs: number): ObjectsCh
   const checker = new ObjectChecker(algorithmOf(payload.hash), payload.secure);
   const next = new Int32Array(payload.next);
   let checked = 0;
-  const errors: string[] = [];
+  const errors: ObjectError[] = [];
   while (performance.now() < deadlineMs) {
     const xx = OBJECT_DIRECTORIES[Atomics.add(next, 0, 1)];
     if (xx === undefined) break;

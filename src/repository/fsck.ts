@@ -16,6 +16,7 @@ import { ENOENT, errnoText, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { tryAccessat } from "../sys/file.ts";
 import { type ObjectId, objectPath } from "../verity/digest.ts";
+import { checkImageBytes, checkStreamContent } from "./fsck-deep.ts";
 import { checkAllObjects } from "./fsck-objects.ts";
 import { readImageFile } from "./images.ts";
 import { resolveObject } from "./links.ts";
@@ -29,6 +30,8 @@ import { openStreamObject } from "./streams.ts";
 export interface FsckOptions {
   /** Leave out the objects' content. */
   readonly metadataOnly?: boolean;
+  /** Also rebuild every stream, and compare every image with what writing its tree gives. */
+  readonly deep?: boolean;
   /** Threads that hash. */
   readonly jobs?: number;
 }
@@ -49,6 +52,8 @@ export interface FsckReport {
   errors: string[];
   /** Why streams could not be opened, which the lines above do not say. */
   causes: string[];
+  /** Objects that are damaged or missing. */
+  badObjects: Set<ObjectId>;
 }
 
 /** Checks that everything in a repository is what it claims to be. Changes nothing. */
@@ -56,7 +61,7 @@ export async function checkRepository(
   repository: Repository,
   options: FsckOptions = {},
 ): Promise<FsckReport> {
-  const check = new Check(repository);
+  const check = new Check(repository, options.deep ?? false);
   check.metadata();
   if (!options.metadataOnly) await check.objects(options.jobs ?? 1);
   check.category("streams");
@@ -78,13 +83,16 @@ class Check {
     missingObjects: 0,
     errors: [],
     causes: [],
+    badObjects: new Set(),
   };
   readonly #repository: Repository;
+  readonly #deep: boolean;
   /** Objects known to be there: many streams and images share theirs. */
   readonly #present = new Set<ObjectId>();
 
-  constructor(repository: Repository) {
+  constructor(repository: Repository, deep: boolean) {
     this.#repository = repository;
+    this.#deep = deep;
   }
 
   metadata(): void {
@@ -120,7 +128,8 @@ class Check {
     );
     this.report.objectsChecked = results.checked;
     this.report.objectsCorrupted = results.errors.length;
-    this.report.errors.push(...results.errors.sort());
+    this.report.errors.push(...results.errors.map(({ text }) => text).sort());
+    for (const { id } of results.errors) if (id !== undefined) this.report.badObjects.add(id);
   }
 
   category(category: Category): void {
@@ -194,7 +203,9 @@ class Check {
       for (const [ref, id] of stream.reader.namedRefs) {
         this.#expectObject(id, path, "missing-named-ref", `ref ${ref}: ${id}`, errors);
       }
-      return true;
+      const wrong = this.#deep ? checkStreamContent(this.#repository, name, stream) : undefined;
+      if (wrong !== undefined) errors.push(`stream-content-invalid: ${path}: ${wrong}`);
+      return wrong === undefined;
     } catch (error) {
       errors.push(`stream-open-failed: ${path}: Opening stream '${display(name)}'`);
       this.report.causes.push(`${path}: ${describeError(error)}`);
@@ -215,7 +226,9 @@ class Check {
       for (const id of collectObjects(bytes, this.#repository.algorithm)) {
         this.#expectObject(id, path, "image-missing-object", id, errors);
       }
-      return true;
+      const wrong = this.#deep ? checkImageBytes(this.#repository, bytes) : undefined;
+      if (wrong !== undefined) errors.push(`image-not-canonical: ${path}: ${wrong}`);
+      return wrong === undefined;
     } catch (error) {
       errors.push(`image-invalid: ${path}: ${describeError(error)}`);
       return false;
@@ -235,6 +248,7 @@ class Check {
     } else if (result === -ENOENT) {
       errors.push(`${kind}: ${path}: ${detail}`);
       this.report.missingObjects++;
+      this.report.badObjects.add(id);
     } else {
       errors.push(`object-check-failed: ${path}: ${id}: ${errnoText(-result)}`);
     }

@@ -28,56 +28,137 @@ export interface LiveObjects {
   readonly unreadable: readonly Unreadable[];
 }
 
-/** Entries directly below `streams/` or `images/`: name → object, undefined for a link to no object. */
-type Entries = Map<ByteString, ObjectId | undefined>;
+/** Something that keeps objects alive. */
+export interface Root {
+  /** Path below the repository. */
+  readonly path: string;
+  readonly category: Category;
+  /** What it points to below `streams/` or `images/`. */
+  readonly entry: ByteString;
+  /** The object of that entry; undefined when there is none. */
+  readonly id: ObjectId | undefined;
+}
+
+/** Called for each object that a root needs; `holder` is the stream or image that refers to it. */
+export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
 
 /**
  * Finds everything that refs, and further roots by name, keep alive.
  * @param extraRoots names directly below `streams/` or `images/`; others are ignored.
  */
 export function findLiveObjects(repository: Repository, extraRoots: readonly ByteString[]): LiveObjects {
-  const search = new Search(repository);
-  search.walkCategory("images", extraRoots);
-  search.walkCategory("streams", extraRoots);
-  return { ids: search.ids, strays: search.strays, unreadable: search.unreadable };
+  const ids = new Set<ObjectId>();
+  const unreadable: Unreadable[] = [];
+  const graph = new ReferenceGraph(repository);
+  const walked = new Set<ObjectId>();
+  for (const root of graph.roots(extraRoots)) {
+    try {
+      graph.walk(root, walked, (id) => void ids.add(id));
+    } catch (error) {
+      if (!(error instanceof CfsError)) throw error;
+      unreadable.push({ root: root.path, why: describeError(error) });
+    }
+  }
+  return { ids, strays: graph.strays, unreadable };
 }
 
-class Search {
-  readonly ids = new Set<ObjectId>();
+/** Names directly below `streams/` or `images/` → object, undefined for a link to no object. */
+type Entries = ReadonlyMap<ByteString, ObjectId | undefined>;
+
+/** What refers to what in a repository. */
+export class ReferenceGraph {
   readonly strays: string[] = [];
-  readonly unreadable: Unreadable[] = [];
   readonly #repository: Repository;
   readonly #checker: ObjectChecker;
-  readonly #walked = new Set<ObjectId>();
+  readonly #images: Entries;
+  readonly #streams: Entries;
+  readonly #streamNames = new Map<ObjectId, ByteString>();
 
   constructor(repository: Repository) {
     this.#repository = repository;
     this.#checker = new ObjectChecker(repository.algorithm, repository.secure);
+    this.#images = this.#entries("images");
+    this.#streams = this.#entries("streams");
+    for (const [name, id] of this.#streams) if (id !== undefined) this.#streamNames.set(id, name);
   }
 
-  walkCategory(category: Category, extraRoots: readonly ByteString[]): void {
-    const entries = this.#entries(category);
-    const isStream = new Set<ObjectId>();
-    for (const id of entries.values()) if (id !== undefined) isStream.add(id);
-    for (const { root, entry } of this.#roots(category, entries, extraRoots)) {
-      const id = entries.get(entry);
-      if (id === undefined) {
-        const what = entries.has(entry) ? "is a link to no object" : "does not exist";
-        this.unreadable.push({ root, why: `${category}/${display(entry)} ${what}` });
-        continue;
+  /** All refs, of images first, then the entries named in `extra` that exist. */
+  roots(extra: readonly ByteString[] = []): Root[] {
+    return [
+      ...this.#rootsOf("images", this.#images, extra),
+      ...this.#rootsOf("streams", this.#streams, extra),
+    ];
+  }
+
+  /** Name of the stream that is held by an object. */
+  streamName(id: ObjectId): ByteString | undefined {
+    return this.#streamNames.get(id);
+  }
+
+  /**
+   * Visits all objects that a root needs: its own first, what the image or stream refers to, and through named refs all
+   * streams below it. Other objects with a name are only visited.
+   * @param walked streams and images that need no second walk; those that are walked are added.
+   * @throws CfsError when one of them can't be read, so that it is not known what the root needs
+   */
+  walk(root: Root, walked: Set<ObjectId>, visit: Visit): void {
+    const { category, entry, id } = root;
+    if (id === undefined) {
+      const exists = (category === "images" ? this.#images : this.#streams).has(entry);
+      throw new CfsError(
+        "Corrupt",
+        `${category}/${display(entry)} ${exists ? "is a link to no object" : "does not exist"}`,
+      );
+    }
+    if (category === "images") this.#walkImage(id, walked, visit);
+    else this.#walkStreams(id, walked, visit);
+  }
+
+  #walkImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
+    visit(id, undefined);
+    if (walked.has(id)) return;
+    using file = this.#repository.objects.open(id);
+    this.#verify(file, id);
+    const objects = collectObjects(readImageFile(file), this.#repository.algorithm);
+    walked.add(id);
+    for (const object of objects) visit(object, id);
+  }
+
+  #walkStreams(first: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
+    visit(first, undefined);
+    const pending = [first];
+    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+      if (walked.has(id)) continue;
+      {
+        using file = this.#repository.objects.open(id);
+        this.#verify(file, id);
       }
-      try {
-        if (category === "images") this.#addImage(id);
-        else this.#addStreams(id, isStream);
-      } catch (error) {
-        if (!(error instanceof CfsError)) throw error;
-        this.unreadable.push({ root, why: describeError(error) });
+      using stream = openStreamObject(this.#repository, id);
+      walked.add(id);
+      for (const object of stream.reader.objectRefs) visit(object, id);
+      for (const target of stream.reader.namedRefs.values()) {
+        visit(target, id);
+        if (this.#streamNames.has(target) || this.#looksLikeStream(target)) pending.push(target);
       }
     }
   }
 
+  /** A stream whose link got lost is still one that a root needs. A missing object keeps nothing. */
+  #looksLikeStream(id: ObjectId): boolean {
+    if (!this.#repository.objects.has(id)) return false;
+    using file = this.#repository.objects.open(id);
+    const head = Buffer.alloc(HEADER_SIZE);
+    return pread(file.fd, head, 0, file.path) === HEADER_SIZE && hasSplitstreamMagic(head);
+  }
+
+  /** A damaged root could hide what it refers to. Where the kernel enforces digests, opening has checked already. */
+  #verify(file: Fd, id: ObjectId): void {
+    if (this.#repository.secure || this.#checker.digest(file.fd) === id) return;
+    throw new CfsError("Corrupt", `${file.path} does not have the content that its name says`);
+  }
+
   #entries(category: Category): Entries {
-    const entries: Entries = new Map();
+    const entries = new Map<ByteString, ObjectId | undefined>();
     using directory = openCategory(this.#repository, category);
     if (directory === undefined) return entries;
     for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
@@ -99,66 +180,19 @@ class Search {
     return entries;
   }
 
-  *#roots(
-    category: Category,
-    entries: Entries,
-    extraRoots: readonly ByteString[],
-  ): Generator<{ root: string; entry: ByteString }> {
+  *#rootsOf(category: Category, entries: Entries, extra: readonly ByteString[]): Generator<Root> {
     for (const { name, target } of walkRefs(this.#repository, category)) {
-      const root = `${category}/${REFS}/${display(name)}`;
+      const path = `${category}/${REFS}/${display(name)}`;
       if (target === undefined) {
-        this.strays.push(`${root} is not a symbolic link`);
+        this.strays.push(`${path} is not a symbolic link`);
         continue;
       }
       const entry = baseName(target);
-      if (entry !== undefined) yield { root, entry };
+      if (entry !== undefined) yield { path, category, entry, id: entries.get(entry) };
     }
-    for (const name of extraRoots) {
-      if (entries.has(name)) yield { root: `${category}/${display(name)}`, entry: name };
+    for (const entry of extra) {
+      if (!entries.has(entry)) continue;
+      yield { path: `${category}/${display(entry)}`, category, entry, id: entries.get(entry) };
     }
-  }
-
-  #addImage(id: ObjectId): void {
-    if (this.#walked.has(id)) return;
-    using file = this.#repository.objects.open(id);
-    this.#verify(file, id);
-    const objects = collectObjects(readImageFile(file), this.#repository.algorithm);
-    this.#walked.add(id);
-    this.ids.add(id);
-    for (const object of objects) this.ids.add(object);
-  }
-
-  /** Adds a stream and, through named refs, all streams below it. Other objects with a name are only kept. */
-  #addStreams(first: ObjectId, isStream: ReadonlySet<ObjectId>): void {
-    const pending = [first];
-    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-      if (this.#walked.has(id)) continue;
-      {
-        using file = this.#repository.objects.open(id);
-        this.#verify(file, id);
-      }
-      using stream = openStreamObject(this.#repository, id);
-      this.#walked.add(id);
-      this.ids.add(id);
-      for (const object of stream.reader.objectRefs) this.ids.add(object);
-      for (const target of stream.reader.namedRefs.values()) {
-        this.ids.add(target);
-        if (isStream.has(target) || this.#looksLikeStream(target)) pending.push(target);
-      }
-    }
-  }
-
-  /** A stream whose link got lost is still one that a root needs. A missing object keeps nothing. */
-  #looksLikeStream(id: ObjectId): boolean {
-    if (!this.#repository.objects.has(id)) return false;
-    using file = this.#repository.objects.open(id);
-    const head = Buffer.alloc(HEADER_SIZE);
-    return pread(file.fd, head, 0, file.path) === HEADER_SIZE && hasSplitstreamMagic(head);
-  }
-
-  /** A damaged root could hide what it refers to. Where the kernel enforces digests, opening has checked already. */
-  #verify(file: Fd, id: ObjectId): void {
-    if (this.#repository.secure || this.#checker.digest(file.fd) === id) return;
-    throw new CfsError("Corrupt", `${file.path} does not have the content that its name says`);
   }
 }

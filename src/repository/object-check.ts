@@ -6,14 +6,21 @@ import type { Fd } from "../sys/fd.ts";
 import { O_NONBLOCK, O_RDONLY, tryOpenat } from "../sys/file.ts";
 import { libc, orErrno } from "../sys/libc.ts";
 import { measureVerity } from "../sys/verity.ts";
-import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
+import { type Algorithm, type ObjectId, objectPath, parseObjectId } from "../verity/digest.ts";
 import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
 
 /** Result of checking one of the 256 directories of objects. */
 export interface DirectoryCheck {
   readonly checked: number;
-  /** One line for each bad object: `kind: path: detail`. */
-  readonly errors: string[];
+  /** One for each bad object. */
+  readonly errors: ObjectError[];
+}
+
+export interface ObjectError {
+  /** `kind: path: detail` */
+  readonly text: string;
+  /** The object that is damaged; undefined when the file's name is none of an object. */
+  readonly id: ObjectId | undefined;
 }
 
 /** 1 MiB; larger files are hashed piece by piece. */
@@ -42,7 +49,7 @@ export class ObjectChecker {
    * @throws SysError when `objects/xx` is there but can't be read
    */
   checkDirectory(objects: number, xx: string): DirectoryCheck {
-    const errors: string[] = [];
+    const errors: ObjectError[] = [];
     let checked = 0;
     let opened: Fd;
     try {
@@ -61,22 +68,30 @@ export class ObjectChecker {
   }
 
   /** What is wrong with an object, or undefined. */
-  #check(directory: number, xx: string, name: string): string | undefined {
+  #check(directory: number, xx: string, name: string): ObjectError | undefined {
     let id: ObjectId;
     try {
       id = parseObjectIdParts(xx, name, this.#algorithm);
     } catch (error) {
-      return `object-invalid-name: objects/${xx}/${display(name)}: ${(error as Error).message}`;
+      const text = `object-invalid-name: objects/${xx}/${display(name)}: ${(error as Error).message}`;
+      return { text, id: undefined };
     }
+    const wrong = this.#compare(directory, name, id);
+    if (wrong === undefined) return undefined;
+    const [kind, detail] = wrong;
+    return { text: `${kind}: objects/${objectPath(id)}${detail === undefined ? "" : `: ${detail}`}`, id };
+  }
+
+  #compare(directory: number, name: string, id: ObjectId): [kind: string, detail?: string] | undefined {
     const fd = tryOpenat(directory, name, O_RDONLY | O_NONBLOCK);
-    if (fd < 0) return `object-open-failed: objects/${xx}/${id.slice(2)}: ${errnoText(-fd)}`;
+    if (fd < 0) return ["object-open-failed", errnoText(-fd)];
     try {
-      const found = this.#measure(fd) ?? (this.#secure ? "missing" : this.#hash(fd));
+      const measured = this.#measure(fd);
+      if (measured === undefined && this.#secure) return ["object-verity-missing"];
+      const found = measured ?? this.#hash(fd);
       if (found === id) return undefined;
-      const path = `objects/${xx}/${id.slice(2)}`;
-      if (found === "missing") return `object-verity-missing: ${path}`;
-      if (found === undefined) return `object-verity-failed: ${path}: Computing verity digest in userspace`;
-      return `object-digest-mismatch: ${path}: measured ${found}`;
+      if (found === undefined) return ["object-verity-failed", "Computing verity digest in userspace"];
+      return ["object-digest-mismatch", `measured ${found}`];
     } finally {
       libc.close(fd);
     }

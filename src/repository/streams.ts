@@ -80,39 +80,39 @@ export function linkStream(repository: Repository, contentId: string, id: Object
  * Writes the rebuilt bytes of a stream to `write`, in pieces that are valid until it returns.
  * @throws CfsError Corrupt when an object or the stream is damaged, or the size is not the recorded one
  */
-export function catStream(
-  repository: Repository,
-  name: string,
-  write: (piece: Uint8Array<ArrayBufferLike>) => void,
-): void {
+export function catStream(repository: Repository, name: string, write: Write): void {
   using stream = openStream(repository, name);
-  const { reader } = stream;
-  const buffer = new Uint8Array(COPY_SIZE);
-  let total = 0;
   try {
-    for (const chunk of reader.chunks()) {
-      if ("inline" in chunk) {
-        total += chunk.inline.length;
-        write(chunk.inline);
-        continue;
-      }
-      using object = repository.objects.open(chunk.object);
-      for (let offset = 0; ; ) {
-        const length = pread(object.fd, buffer, offset, object.path);
-        if (length > 0) write(buffer.subarray(0, length));
-        offset += length;
-        total += length;
-        if (length < buffer.length) break;
-      }
-    }
+    copyStream(repository, stream.reader, write);
   } catch (error) {
     throw withContext(`stream '${name}'`, error);
   }
+}
+
+type Write = (piece: Uint8Array<ArrayBufferLike>) => void;
+
+/** As `catStream`, for a stream that is open. */
+export function copyStream(repository: Repository, reader: SplitstreamReader, write: Write): void {
+  const buffer = new Uint8Array(COPY_SIZE);
+  let total = 0;
+  for (const chunk of reader.chunks()) {
+    if ("inline" in chunk) {
+      total += chunk.inline.length;
+      write(chunk.inline);
+      continue;
+    }
+    using object = repository.objects.open(chunk.object);
+    for (let offset = 0; ; ) {
+      const length = pread(object.fd, buffer, offset, object.path);
+      if (length > 0) write(buffer.subarray(0, length));
+      offset += length;
+      total += length;
+      if (length < buffer.length) break;
+    }
+  }
   if (BigInt(total) !== reader.streamSize) {
-    throw new CfsError(
-      "Corrupt",
-      `stream '${name}' has ${total} bytes, but ${reader.streamSize} are recorded in it`,
-      { hint: "run `cfsctl fsck` to find what is damaged" },
-    );
+    throw new CfsError("Corrupt", `it has ${total} bytes, but ${reader.streamSize} are recorded in it`, {
+      hint: "run `cfsctl fsck` to find what is damaged",
+    });
   }
 }

@@ -1,5 +1,6 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { ROOT } from "../../src/cli/commands.ts";
 import type { Context } from "../../src/cli/context.ts";
 import { failureOf } from "../../src/cli/errors.ts";
@@ -123,10 +124,15 @@ export const inProcess: Runner = async (step, directory) => {
 /** Runs a program: the compiled one, or this source with Bun. */
 export function spawned(...program: string[]): Runner {
   return async (step, directory) => {
-    const stdin = step.stdin_hex === undefined ? (step.stdin ?? "") : Buffer.from(step.stdin_hex, "hex");
+    // `stdin` is `FILE (gunzipped)`.
+    const archive = step.stdin?.split(" ")[0];
+    const stdin =
+      archive === undefined
+        ? Buffer.from(step.stdin_hex ?? "", "hex")
+        : gunzipSync(readFileSync(join(FIXTURES, archive)));
     const child = Bun.spawn([...program, ...step.argv], {
       cwd: directory,
-      stdin: Buffer.from(stdin as string),
+      stdin,
       stdout: "pipe",
       stderr: "pipe",
       env: { ...process.env, HOME: "/nonexistent-home" },

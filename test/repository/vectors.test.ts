@@ -86,6 +86,9 @@ const STEPS: Record<string, Record<number, Exception>> = {
   "meta/reset-metadata-other-algorithm": {
     2: { why: "objects of the other algorithm are strays", rc: 0, stdout: DRY + NOTHING },
   },
+  "cli/layer-import": {
+    3: { why: "the content of a layer must have the digest that is given", rc: 1, stdout: "" },
+  },
   "cli/errors": {
     18: { why: "this program has a version of its own", stdout: null },
     19: { why: "this program has a version of its own", stdout: null },
@@ -99,6 +102,10 @@ const TREES: Record<string, { why: string; without?: (line: string) => boolean }
   "images/import-image": {
     why: NOT_AN_IMAGE,
     without: (line) => line.includes("images") || /objects\/(3d|6e|70)/.test(line),
+  },
+  "cli/layer-import": {
+    why: "a layer with the wrong digest is refused",
+    without: (line) => line.includes("sha256:0000"),
   },
   "gc/stray-tmp-object": {
     why: "left-overs of interrupted work are collected too",
@@ -167,7 +174,7 @@ async function checkCase(area: string, testCase: Case, run: Runner): Promise<voi
   for (const [index, step] of testCase.steps.entries()) {
     const exception = exceptionFor(key, index, step);
     // Reads standard input, which this process can't lend.
-    const readsStdin = step.argv.includes("import-image") && step.rc === 0;
+    const readsStdin = step.rc === 0 && READ_STDIN.some((word) => step.argv.includes(word));
     const runner = readsStdin && run === inProcess ? FROM_SOURCE : run;
     checkAnswer(await runner(step, scratch.path), step, exception);
   }
@@ -187,6 +194,7 @@ function hasVerity(): boolean {
   }
 }
 
+const READ_STDIN = ["import-image", "import-layer"];
 const FROM_SOURCE = spawned(process.execPath, join(import.meta.dir, "../../src/main.ts"));
 const BINARY = join(import.meta.dir, "../../dist/cfsctl");
 

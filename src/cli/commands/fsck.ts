@@ -1,25 +1,60 @@
 import { CfsError } from "../../errors.ts";
 import { defaultJobs } from "../../parallel/pool.ts";
 import { checkRepository, type FsckReport } from "../../repository/fsck.ts";
+import { findKeepers } from "../../repository/keepers.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { formatObjectId } from "../../verity/digest.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { openRepository } from "../repository.ts";
+
+/** More than these are only counted. */
+const AFFECTED_SHOWN = 50;
 
 /** `cfsctl fsck` */
 export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
   const report = await checkRepository(repository, {
     metadataOnly: args.flag("metadata-only"),
+    deep: args.flag("deep"),
     jobs: context.globals.jobs ?? defaultJobs(),
   });
   const json = args.flag("json");
-  if (json) context.out.json(jsonReport(report));
+  const strict = args.flag("strict-exit");
+  const affected = findAffected(repository, report);
+  // Without --strict-exit the JSON has the members that it always had, and no more.
+  if (json) context.out.json({ ...jsonReport(report), ...(strict && { affected }) });
   else printReport(context, report);
   for (const cause of report.causes) context.err.line(`cfsctl: ${cause}`);
-  if (report.errors.length > 0 && (!json || args.flag("strict-exit"))) {
+  if (!json) printAffected(context, affected);
+  if (report.errors.length > 0 && (!json || strict)) {
     throw new CfsError("Corrupt", "repository integrity check failed", {
       hint: "pull or create again what is damaged; missing objects come back by themselves",
     });
+  }
+}
+
+/** A damaged or missing object and the refs that need it. */
+interface Affected {
+  readonly object: string;
+  readonly refs: readonly string[];
+}
+
+function findAffected(repository: Repository, { badObjects }: FsckReport): Affected[] {
+  if (badObjects.size === 0) return [];
+  const keepers = findKeepers(repository, badObjects);
+  return [...badObjects].sort().map((id) => ({
+    object: formatObjectId(id, repository.algorithm),
+    refs: (keepers.get(id) ?? []).map(({ root }) => root),
+  }));
+}
+
+function printAffected({ err }: Context, affected: readonly Affected[]): void {
+  for (const { object, refs } of affected.slice(0, AFFECTED_SHOWN)) {
+    err.line(`cfsctl: ${object} is needed by ${refs.length === 0 ? "no ref" : refs.join(", ")}`);
+  }
+  if (affected.length > AFFECTED_SHOWN) {
+    err.line(`cfsctl: ${affected.length - AFFECTED_SHOWN} more objects are bad`);
   }
 }
 

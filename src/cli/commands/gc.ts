@@ -1,4 +1,8 @@
+import { CfsError, withContext } from "../../errors.ts";
 import { collectGarbage, type GcReport } from "../../repository/gc.ts";
+import { findKeepers } from "../../repository/keepers.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { formatObjectId, type ObjectId, parseObjectId } from "../../verity/digest.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { openRepository } from "../repository.ts";
@@ -9,11 +13,38 @@ const STRAYS_SHOWN = 20;
 /** `cfsctl gc` */
 export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
+  const why = args.text("why");
+  if (why !== undefined) {
+    explain(context, repository, objectNamed(repository, why), args.flag("json"));
+    return;
+  }
   const dryRun = args.flag("dry-run");
   const report = collectGarbage(repository, { roots: args.list("root"), dryRun });
   warnOfStrays(context, report.strays);
   if (args.flag("json")) context.out.json(jsonReport(report, dryRun));
   else printReport(context, report, dryRun);
+}
+
+function objectNamed(repository: Repository, text: string): ObjectId {
+  const { algorithm, objects } = repository;
+  const prefix = `${algorithm.hash}:`;
+  let id: ObjectId;
+  try {
+    id = parseObjectId(text.startsWith(prefix) ? text.slice(prefix.length) : text, algorithm);
+  } catch (error) {
+    throw withContext(`'${text}' is no id of an object in this repository`, error);
+  }
+  if (!objects.has(id)) throw new CfsError("NotFound", `there is no object ${formatObjectId(id, algorithm)}`);
+  return id;
+}
+
+/** One line for each ref that needs the object: `REF -> STREAM OR IMAGE -> … -> OBJECT`. */
+function explain({ out }: Context, repository: Repository, object: ObjectId, json: boolean): void {
+  const keepers = findKeepers(repository, new Set([object])).get(object) ?? [];
+  const name = formatObjectId(object, repository.algorithm);
+  if (json) out.json({ object: name, kept_by: keepers });
+  else if (keepers.length === 0) out.line(`${name} is not needed by any ref`);
+  else for (const { root, via } of keepers) out.line([root, ...via, name].join(" -> "));
 }
 
 function warnOfStrays({ err }: Context, strays: readonly string[]): void {

@@ -57,6 +57,14 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     options: [
       { name: "root", short: "r", kind: "list", help: "Keep this image or stream as well" },
       { name: "dry-run", short: "n", kind: "boolean", help: "Only say what would be removed" },
+      {
+        name: "why",
+        kind: "string",
+        value: "OBJECT",
+        help: "Say what keeps this object, and remove nothing",
+        notEmpty: true,
+        conflicts: ["root", "dry-run"],
+      },
       JSON_OPTION,
     ],
     load: () => import("../commands/gc.ts"),
@@ -86,6 +94,12 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     options: [
       { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
       { name: "metadata-only", kind: "boolean", help: "Don't read the objects" },
+      {
+        name: "deep",
+        kind: "boolean",
+        help: "Also rebuild every stream and every image and compare",
+        conflicts: ["metadata-only"],
+      },
       { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
     ],
     load: () => import("../commands/fsck.ts"),
