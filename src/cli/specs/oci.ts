@@ -1,4 +1,5 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
+import { MOUNT_OPTIONS } from "./mount.ts";
 
 const IMAGE: PositionalSpec = {
   name: "IMAGE",
@@ -46,6 +47,14 @@ export const OCI_COMMAND: CommandSpec = {
           kind: "string",
           value: "OS/ARCH[/VARIANT]",
           help: "Pick the image for this platform; that of this machine unless given",
+        },
+        {
+          name: "local-fetch",
+          kind: "enum",
+          choices: [{ value: "disabled" }, { value: "auto" }, { value: "zerocopy" }],
+          default: "disabled",
+          help: "How files of containers-storage: are taken over; the other transports ignore it",
+          hidden: true,
         },
         JSON_OPTION,
       ],
@@ -119,6 +128,16 @@ export const OCI_COMMAND: CommandSpec = {
         { name: "NAME", optional: true, help: "Name below streams/refs to give it" },
       ],
       load: () => import("../commands/oci/import-layer.ts"),
+    },
+    {
+      name: "mount",
+      summary: "Mount the EROFS image that was made of an image",
+      positionals: [IMAGE, { name: "MOUNTPOINT", help: "The directory to mount it on" }],
+      options: [
+        { name: "bootable", kind: "boolean", help: "Mount the bootable form, if there is one" },
+        ...MOUNT_OPTIONS,
+      ],
+      load: () => import("../commands/oci/mount.ts"),
     },
     {
       name: "fsck",
