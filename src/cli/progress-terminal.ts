@@ -91,10 +91,12 @@ export class TerminalProgress implements ProgressPrinter, Overlay {
   }
 }
 
+/** What moves comes first and keeps its place; the label is cut where the terminal ends. */
 function taskLine(task: Task): string {
-  if (task.total === undefined || task.total === 0) return `${task.label}  ${formatBytes(task.bytes)}`;
-  const part = Math.min(1, task.bytes / task.total);
-  const filled = Math.round(part * BAR_WIDTH);
+  if (task.total === undefined || task.total === 0) {
+    return `${" ".repeat(BAR_WIDTH + 3)}${formatBytes(task.bytes).padStart(9)}               ${task.label}`;
+  }
+  const filled = Math.round(Math.min(1, task.bytes / task.total) * BAR_WIDTH);
   const bar = "━".repeat(filled) + " ".repeat(BAR_WIDTH - filled);
-  return `${task.label}  [${bar}] ${formatBytes(task.bytes)} of ${formatBytes(task.total)}`;
+  return `[${bar}] ${formatBytes(task.bytes).padStart(9)} of ${formatBytes(task.total).padEnd(9)}  ${task.label}`;
 }
