@@ -33,18 +33,17 @@ describe("help", () => {
   });
 
   test("-h is shorter", () => {
-    const short = cfsctl(["gc", "-h"]);
+    const short = cfsctl(["images", "-h"]);
     expect(short.code).toBe(0);
     expect(short.stdout).toMatchInlineSnapshot(`
-      "Remove objects that nothing needs any more
+      "List the named images
 
-      Usage: cfsctl gc [OPTIONS]
+      Usage: cfsctl images [OPTIONS]
 
       Options:
-        -r, --root <ROOT>...  Keep this image or stream as well
-        -n, --dry-run         Only say what would be removed
-            --json            Print JSON
-        -h, --help            Show this help
+            --json      Print JSON
+            --no-trunc  Show digests in full
+        -h, --help      Show this help
 
       Global options, such as --repo: see 'cfsctl --help'.
       "

@@ -20,8 +20,8 @@ const LACKING: Readonly<Record<string, readonly string[]>> = {
   mount: ["fuse", "foreground"],
   "oci compute-id": ["bootable"],
   "oci dump": ["bootable"],
-  "oci mount": ["bootable", "fuse", "foreground"],
-  "oci pull": ["bootable", "expected-digest", "local-fetch"],
+  "oci mount": ["fuse", "foreground"],
+  "oci pull": ["bootable", "expected-digest"],
 };
 
 function commandAt(path: string): CommandSpec | undefined {
