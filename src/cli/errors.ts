@@ -1,4 +1,5 @@
 import { describeError, hintOf, kindOf } from "../errors.ts";
+import { printable } from "./printable.ts";
 import { type CommandSpec, usageLine } from "./tree.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -17,9 +18,9 @@ export interface Failure {
  * @param path the command that was run, if it came that far
  */
 export function failureOf(error: unknown, debug: boolean, path?: readonly CommandSpec[]): Failure {
-  const lines = [`cfsctl: error: ${describeError(error)}`];
+  const lines = [`cfsctl: error: ${printable(describeError(error))}`];
   const hint = hintOf(error);
-  if (hint !== undefined) lines.push(`hint: ${hint}`);
+  if (hint !== undefined) lines.push(`hint: ${printable(hint)}`);
   const usage = error instanceof UsageError ? error.path : path;
   if (usage !== undefined && kindOf(error) === "Usage") {
     lines.push("", `Usage: ${usageLine(usage)}`, "", "For more information, try '--help'.");

@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
+import { printable } from "./printable.ts";
 
 const FLUSH_AT = 1 << 16;
 const retryClock = new Int32Array(new SharedArrayBuffer(4));
@@ -113,7 +114,7 @@ export class MessageOutput {
   }
 
   warning(text: string): void {
-    this.line(`cfsctl: warning: ${text}`);
+    this.line(`cfsctl: warning: ${printable(text)}`);
   }
 
   text(text: string): void {

@@ -1,6 +1,7 @@
 import type { ProgressEvent } from "../progress.ts";
 import { formatBytes } from "./format-bytes.ts";
 import type { MessageOutput } from "./output.ts";
+import { printable } from "./printable.ts";
 import type { ProgressPrinter } from "./progress-printer.ts";
 
 /** One line when something starts, one when it ends: for log files. */
@@ -15,9 +16,10 @@ export class PlainProgress implements ProgressPrinter {
   event(event: ProgressEvent): void {
     switch (event.type) {
       case "start": {
-        this.#labels.set(event.id, event.label);
+        const label = printable(event.label);
+        this.#labels.set(event.id, label);
         const size = event.totalBytes === undefined ? "" : ` (${formatBytes(event.totalBytes)})`;
-        this.#err.line(`${event.label}${size}`);
+        this.#err.line(`${label}${size}`);
         return;
       }
       case "done": {
@@ -27,7 +29,7 @@ export class PlainProgress implements ProgressPrinter {
         return;
       }
       case "message":
-        this.#err.line(event.text);
+        this.#err.line(printable(event.text));
         return;
       case "advance":
         return;

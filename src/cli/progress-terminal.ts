@@ -1,6 +1,7 @@
 import type { ProgressEvent } from "../progress.ts";
 import { formatBytes, formatDuration } from "./format-bytes.ts";
 import type { MessageOutput, Overlay } from "./output.ts";
+import { printable } from "./printable.ts";
 import type { ProgressPrinter } from "./progress-printer.ts";
 
 interface Task {
@@ -34,7 +35,7 @@ export class TerminalProgress implements ProgressPrinter, Overlay {
   event(event: ProgressEvent): void {
     switch (event.type) {
       case "start":
-        this.#tasks.set(event.id, { label: event.label, total: event.totalBytes, bytes: 0 });
+        this.#tasks.set(event.id, { label: printable(event.label), total: event.totalBytes, bytes: 0 });
         break;
       case "advance": {
         const task = this.#tasks.get(event.id);
@@ -49,7 +50,7 @@ export class TerminalProgress implements ProgressPrinter, Overlay {
         break;
       }
       case "message":
-        this.#err.line(event.text);
+        this.#err.line(printable(event.text));
         break;
     }
     const now = performance.now();
