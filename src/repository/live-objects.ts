@@ -73,6 +73,7 @@ export class ReferenceGraph {
   readonly #images: Entries;
   readonly #streams: Entries;
   readonly #streamNames = new Map<ObjectId, ByteString>();
+  readonly #imageIds = new Set<ObjectId>();
 
   constructor(repository: Repository) {
     this.#repository = repository;
@@ -80,6 +81,7 @@ export class ReferenceGraph {
     this.#images = this.#entries("images");
     this.#streams = this.#entries("streams");
     for (const [name, id] of this.#streams) if (id !== undefined) this.#streamNames.set(id, name);
+    for (const id of this.#images.values()) if (id !== undefined) this.#imageIds.add(id);
   }
 
   /** All refs, of images first, then the entries named in `extra` that exist. */
@@ -127,6 +129,8 @@ export class ReferenceGraph {
   #walkStreams(first: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
     visit(first, undefined);
     const pending = [first];
+    const images: ObjectId[] = [];
+    let incomplete = false;
     for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
       if (walked.has(id)) continue;
       {
@@ -138,23 +142,43 @@ export class ReferenceGraph {
       for (const object of stream.reader.objectRefs) visit(object, id);
       for (const target of stream.reader.namedRefs.values()) {
         visit(target, id);
-        if (this.#streamNames.has(target) || this.#looksLikeStream(target)) pending.push(target);
+        const kind = this.#kindOf(target);
+        if (kind === "stream") pending.push(target);
+        if (kind === "image") images.push(target);
+        if (kind === "lost") incomplete = true;
       }
+    }
+    // The layers keep what is in the images made from them. Where one got lost, only the images still know it.
+    if (incomplete) for (const image of images) this.#tryImage(image, walked, visit);
+  }
+
+  #tryImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
+    try {
+      this.#walkImage(id, walked, visit);
+    } catch (error) {
+      if (!(error instanceof CfsError)) throw error;
     }
   }
 
-  /** A stream whose link got lost is still one that a root needs. A missing object keeps nothing. */
-  #looksLikeStream(id: ObjectId): boolean {
-    if (!this.#repository.objects.has(id)) return false;
+  /** What a named ref points to. A stream whose link got lost is still one that a root needs. */
+  #kindOf(id: ObjectId): "stream" | "image" | "other" | "lost" {
+    if (this.#streamNames.has(id)) return "stream";
+    if (!this.#repository.objects.has(id)) return "lost";
     using file = this.#repository.objects.open(id);
     const head = Buffer.alloc(HEADER_SIZE);
-    return pread(file.fd, head, 0, file.path) === HEADER_SIZE && hasSplitstreamMagic(head);
+    if (pread(file.fd, head, 0, file.path) === HEADER_SIZE && hasSplitstreamMagic(head)) return "stream";
+    if (!this.#isIntact(file, id)) return "lost";
+    return this.#imageIds.has(id) ? "image" : "other";
   }
 
   /** A damaged root could hide what it refers to. Where the kernel enforces digests, opening has checked already. */
   #verify(file: Fd, id: ObjectId): void {
-    if (this.#repository.secure || this.#checker.digest(file.fd) === id) return;
+    if (this.#isIntact(file, id)) return;
     throw new CfsError("Corrupt", `${file.path} does not have the content that its name says`);
+  }
+
+  #isIntact(file: Fd, id: ObjectId): boolean {
+    return this.#repository.secure || this.#checker.digest(file.fd) === id;
   }
 
   #entries(category: Category): Entries {
