@@ -1,8 +1,8 @@
 import type { JobReply, JobRequest } from "./parallel/pool.ts";
 import { packError } from "./parallel/transfer.ts";
 
-/** A job takes a payload and gives a result, and may send messages on the way; shared memory is not copied. */
-type Job = (payload: never, emit: (message: unknown) => void) => unknown;
+/** A job takes a payload and gives a result, and may send messages on the way; transferred memory is not copied. */
+type Job = (payload: never, emit: (message: unknown, transfer?: ArrayBuffer[]) => void) => unknown;
 
 /** Everything that can be run in a worker, loaded when first asked for. */
 const JOBS: Record<string, () => Promise<Job>> = {
@@ -12,8 +12,8 @@ const JOBS: Record<string, () => Promise<Job>> = {
 
 declare const self: Worker;
 
-function reply(message: JobReply): void {
-  self.postMessage(message);
+function reply(message: JobReply, transfer: ArrayBuffer[] = []): void {
+  self.postMessage(message, transfer);
 }
 
 self.onmessage = async ({ data }: MessageEvent<JobRequest>) => {
@@ -21,7 +21,9 @@ self.onmessage = async ({ data }: MessageEvent<JobRequest>) => {
     const load = JOBS[data.job];
     if (load === undefined) throw new Error(`there is no job named ${data.job}`);
     const job = await load();
-    const result = await job(data.payload as never, (message) => reply({ type: "message", message }));
+    const result = await job(data.payload as never, (message, transfer) =>
+      reply({ type: "message", message }, transfer),
+    );
     reply({ type: "result", result });
   } catch (error) {
     reply({ type: "error", error: packError(error) });

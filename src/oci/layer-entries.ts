@@ -32,18 +32,24 @@ const HAS_RDEV = 2;
 const HAS_SPARSE = 4;
 const RUNS_IN_BODY = 0xffffffff;
 
+/** Entries as they travel between threads: whole entries in each buffer. */
+export type PackedEntries = ArrayBuffer[];
+
+const CHUNK_SIZE = 1024 * 1024;
+
 /**
- * The entries of a layer as one buffer that moves from the thread that split the layer to the one that builds the
+ * Packs the entries of a layer into buffers that move from the thread that split the layer to the one that builds the
  * tree. External bodies are not named: they are numbered in stream order.
  */
 export class LayerEntryWriter {
-  #buffer = Buffer.from(new ArrayBuffer(256 * 1024));
+  readonly #full: PackedEntries = [];
+  #buffer = Buffer.from(new ArrayBuffer(64 * 1024));
   #at = 0;
 
   /** @param body the bytes of a regular file that is kept inline; undefined when it is external. */
   add(entry: TarEntry, body: Uint8Array<ArrayBufferLike> | undefined): void {
     const inlineSize = entry.type === "file" && body !== undefined ? body.length : 0;
-    this.#reserve(FIXED_SIZE + 8 + entry.path.length + entry.linkName.length + inlineSize);
+    this.#reserve(packedSize(entry, inlineSize));
     const buffer = this.#buffer;
     const start = this.#at;
     const isExternal = entry.type === "file" && body === undefined;
@@ -79,22 +85,20 @@ export class LayerEntryWriter {
   }
 
   /** All entries; the writer is of no use afterwards. */
-  finish(): ArrayBuffer {
-    return this.#buffer.buffer.slice(0, this.#at) as ArrayBuffer;
+  finish(): PackedEntries {
+    this.#closeBuffer();
+    return this.#full;
   }
 
   #string(text: ByteString): void {
-    this.#reserve(4 + text.length);
     this.#at = this.#buffer.writeUInt32LE(text.length, this.#at);
     this.#at += this.#buffer.latin1Write(text, this.#at);
   }
 
   #sparse(realSize: number, runs: readonly SparseRun[] | "in-body"): void {
-    const count = runs === "in-body" ? 0 : runs.length;
-    this.#reserve(12 + count * 16);
     const buffer = this.#buffer;
     this.#at = buffer.writeDoubleLE(realSize, this.#at);
-    this.#at = buffer.writeUInt32LE(runs === "in-body" ? RUNS_IN_BODY : count, this.#at);
+    this.#at = buffer.writeUInt32LE(runs === "in-body" ? RUNS_IN_BODY : runs.length, this.#at);
     if (runs === "in-body") return;
     for (const { offset, length } of runs) {
       this.#at = buffer.writeDoubleLE(offset, this.#at);
@@ -102,22 +106,50 @@ export class LayerEntryWriter {
     }
   }
 
+  /** Makes room for a whole entry. */
   #reserve(size: number): void {
     if (this.#at + size <= this.#buffer.length) return;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(this.#buffer.length * 2, this.#at + size)));
-    larger.set(this.#buffer.subarray(0, this.#at));
-    this.#buffer = larger;
+    this.#closeBuffer();
+    this.#buffer = Buffer.from(new ArrayBuffer(Math.max(CHUNK_SIZE, size)));
+    this.#at = 0;
+  }
+
+  #closeBuffer(): void {
+    if (this.#at > 0) this.#full.push((this.#buffer.buffer as ArrayBuffer).slice(0, this.#at));
   }
 }
 
-/** @param externals object of each external body, in stream order. */
+function packedSize(entry: TarEntry, inlineSize: number): number {
+  let size = FIXED_SIZE + 8 + entry.path.length + entry.linkName.length + inlineSize;
+  for (const [name, value] of entry.xattrs) size += 8 + name.length + value.length;
+  if (entry.sparse !== undefined) {
+    size += 12 + (entry.sparse.runs === "in-body" ? 0 : entry.sparse.runs.length * 16);
+  }
+  return size;
+}
+
+/**
+ * Unpacks entries, giving up each buffer when it has been read.
+ * @param externals digests of the external bodies, one after the other, in stream order.
+ */
 export function* readLayerEntries(
-  entries: ArrayBuffer,
-  externals: readonly ObjectId[],
+  entries: PackedEntries,
+  externals: Uint8Array,
+  digestSize: number,
 ): Generator<LayerEntry> {
-  const buffer = Buffer.from(entries);
+  const digests = Buffer.from(externals.buffer, externals.byteOffset, externals.length);
+  let digestAt = 0;
+  const nextExternal = () => {
+    digestAt += digestSize;
+    return digests.hexSlice(digestAt - digestSize, digestAt) as ObjectId;
+  };
+  for (let packed = entries.shift(); packed !== undefined; packed = entries.shift()) {
+    yield* unpack(Buffer.from(packed), nextExternal);
+  }
+}
+
+function* unpack(buffer: Buffer, nextExternal: () => ObjectId): Generator<LayerEntry> {
   let at = 0;
-  let external = 0;
   const string = () => {
     const length = buffer.readUInt32LE(at);
     at += 4 + length;
@@ -138,7 +170,7 @@ export function* readLayerEntries(
       at += 8;
     }
     let content: LayerContent | undefined;
-    if ((flags & EXTERNAL) !== 0) content = { type: "object", id: externals[external++]!, size };
+    if ((flags & EXTERNAL) !== 0) content = { type: "object", id: nextExternal(), size };
     else if (type === "file") {
       content = { type: "inline", data: buffer.latin1Slice(at, at + size) };
       at += size;

@@ -135,7 +135,7 @@ const WAIT_MS = 1000;
 
 /** @param owners number of threads; each fills slabs of its own and works on everybody's. */
 export function createSlabs(owners: number): SharedSlabs {
-  const slabsPerOwner = Math.max(3, Math.min(6, Math.floor(24 / owners)));
+  const slabsPerOwner = owners > 8 ? 3 : 4;
   const control = new SharedArrayBuffer(CONTROL_WORDS * 4);
   new Int32Array(control)[OWNERS_LEFT] = owners;
   return {

@@ -2,10 +2,10 @@ import { MemorySpool, type Spool } from "../splitstream/spool.ts";
 import { check, O_RDWR, O_TMPFILE, pread, pwriteAll, tryOpenat } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
 
-const MEMORY_LIMIT = 4 * 1024 * 1024;
+const MEMORY_LIMIT = 1024 * 1024;
 const PIECE = 256 * 1024;
 
-/** Keeps the first 4 MiB in memory and the rest in an unnamed file of the repository's file system. */
+/** Keeps the first MiB in memory and the rest in an unnamed file of the repository's file system. */
 export class FileSpool implements Spool {
   readonly #repositoryFd: number;
   readonly #memory = new MemorySpool();

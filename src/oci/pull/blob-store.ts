@@ -33,8 +33,8 @@ export function storeBlob(
   return {
     plainDigest,
     id: store.storeBytes(toBytes(writer.finish())).id,
-    entries: new ArrayBuffer(0),
-    externals: [id],
+    entries: [],
+    externals: new Uint8Array(0),
     statistics: {
       newObjects: created ? 1 : 0,
       presentObjects: created ? 0 : 1,

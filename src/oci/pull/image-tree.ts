@@ -43,7 +43,7 @@ export class ImageTreeBuilder {
       const entries =
         split === undefined
           ? readStoredLayer(this.#repository, id)
-          : readLayerEntries(split.entries, split.externals);
+          : readLayerEntries(split.entries, split.externals, this.#repository.algorithm.size);
       try {
         applyLayer(this.root, entries, expandSparse);
       } catch (error) {

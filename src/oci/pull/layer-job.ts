@@ -39,13 +39,17 @@ export interface SplitResult {
  * Splits layers that nobody has begun, and helps with the others' until all are done.
  * @returns the layers split by this thread; nothing when another thread failed.
  */
-export function splitLayers(request: SplitRequest, onLayer: (result: SplitResult) => void): void {
+export function splitLayers(
+  request: SplitRequest,
+  onLayer: (result: SplitResult, transfer: ArrayBuffer[]) => void,
+): void {
   const store = new ObjectStore(request.store);
   const exchange = new SlabExchange(request.slabs, request.owner, (slab) => storeSlab(store, slab));
   try {
     for (let index = exchange.nextTask(); index < request.layers.length; index = exchange.nextTask()) {
       if (exchange.aborted) break;
-      onLayer({ layer: index, split: importLayer(request, index, store, exchange) });
+      const split = importLayer(request, index, store, exchange);
+      onLayer({ layer: index, split }, [...split.entries, split.externals.buffer]);
     }
     exchange.helpOthers();
   } catch (error) {

@@ -9,8 +9,9 @@ import type { TarEntry } from "../../tar/entry.ts";
 import { endInsideBody, endInsidePadding, TarParser } from "../../tar/parser.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { BLOCK_SIZE, VerityHasher } from "../../verity/merkle.ts";
-import { LayerEntryWriter } from "../layer-entries.ts";
+import { LayerEntryWriter, type PackedEntries } from "../layer-entries.ts";
 import type { BlobInput } from "./blob-input.ts";
+import { DigestList } from "./digest-list.ts";
 
 /** Bodies up to this size are kept in one slab; larger ones are handed out in pieces. */
 const MAX_WHOLE = SLAB_SIZE / 2;
@@ -47,9 +48,9 @@ export interface SplitLayer {
   /** The splitstream object. */
   readonly id: ObjectId;
   /** The entries for building the tree; external contents are numbered in stream order, see `externals`. */
-  readonly entries: ArrayBuffer;
-  /** Object of each external body, in stream order. */
-  readonly externals: readonly ObjectId[];
+  readonly entries: PackedEntries;
+  /** Digest of each external body, in stream order. */
+  readonly externals: Uint8Array<ArrayBuffer>;
   readonly statistics: SplitStatistics;
 }
 
@@ -75,7 +76,7 @@ export class LayerSplitter {
   readonly #writer: SplitstreamWriter;
   readonly #spools: FileSpool[] = [];
   readonly #entries = new LayerEntryWriter();
-  readonly #externals: ObjectId[] = [];
+  readonly #externals = new DigestList();
   readonly #statistics: SplitStatistics = {
     newObjects: 0,
     presentObjects: 0,
@@ -314,7 +315,7 @@ export class LayerSplitter {
         plainDigest,
         id,
         entries: this.#entries.finish(),
-        externals: this.#externals,
+        externals: this.#externals.bytes(),
         statistics: this.#statistics,
       };
     } catch (error) {
