@@ -1,6 +1,8 @@
+import { collectObjects } from "../erofs/collect.ts";
+import { MAX_IMAGE_SIZE } from "../erofs/format.ts";
 import { writeImage } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
-import { imageObjects } from "../repository/images.ts";
+import { lookUpImage } from "../repository/images.ts";
 import { placeLink } from "../repository/links.ts";
 import type { ErofsVersion } from "../repository/meta.ts";
 import { objectTarget } from "../repository/names.ts";
@@ -17,6 +19,7 @@ import type { OciDigest } from "./digest.ts";
 import { readDocument, storeDocument } from "./documents.ts";
 import { IMAGE_REFS, imageRef } from "./image-refs.ts";
 import { MAX_MANIFEST_SIZE, type Manifest } from "./manifest.ts";
+import { DOCKER_CONFIG } from "./media-types.ts";
 import { configRef, configStream, layerStream, manifestStream } from "./streams.ts";
 
 export interface CommittedImage {
@@ -42,7 +45,7 @@ export function commitImage(
   applyOciTransform(root, "allowlist-only");
   const images = repository.erofsVersions.map((version) => ({
     version,
-    id: repository.objects.storeBytes(writeImage(root, version, repository.algorithm)).id,
+    id: repository.objects.storeVerified(writeImage(root, version, repository.algorithm)).id,
   }));
   const layerRefs = layerRefsOf(repository, config.diffIds);
   const configId = storeDocument(repository, CONTENT_CONFIG, config.bytes, [
@@ -50,10 +53,8 @@ export function commitImage(
     ...imageRefs(images),
     ...previousBootRefs(repository, config.digest),
   ]);
-  const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, [
-    [configRef(config.digest), configId],
-    ...layerRefs,
-  ]);
+  const refs = manifestRefs(manifest, config, configId, layerRefs);
+  const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, refs);
   publish(
     repository,
     images.map(({ id }) => id),
@@ -125,7 +126,7 @@ export function findCommitted(
     const bootRefs = previousBootRefs(repository, config.digest);
     const isCurrent =
       sameRefs(storedConfig.namedRefs, [...layerRefs, ...imageRefs(linked), ...bootRefs]) &&
-      sameRefs(storedManifest.namedRefs, [[configRef(config.digest), configId], ...layerRefs]);
+      sameRefs(storedManifest.namedRefs, manifestRefs(manifest, config, configId, layerRefs));
     return isCurrent ? { manifestStream: manifestId, configStream: configId, images: linked } : undefined;
   } catch (error) {
     // Whatever is missing or damaged is made again.
@@ -134,13 +135,34 @@ export function findCommitted(
   }
 }
 
-function sameRefs(found: ReadonlyMap<string, ObjectId>, expected: readonly [string, ObjectId][]): boolean {
-  return found.size === new Map(expected).size && expected.every(([name, id]) => found.get(name) === id);
+/** What the stream of an image's manifest refers to. */
+function manifestRefs(
+  manifest: Manifest,
+  config: ImageConfig,
+  configId: ObjectId,
+  layerRefs: readonly [OciDigest, ObjectId][],
+): [string, ObjectId][] {
+  const refs: [string, ObjectId][] = [[configRef(config.digest), configId], ...layerRefs];
+  if (manifest.config.mediaType !== DOCKER_CONFIG) return refs;
+  // composefs-rs takes docker's images for artifacts and looks their layers up by the manifest's digests.
+  const byDiffId = new Map(layerRefs);
+  for (const [i, { digest }] of manifest.layers.entries()) {
+    const id = byDiffId.get(config.diffIds[i]!);
+    if (id !== undefined) refs.push([digest, id]);
+  }
+  return refs;
 }
 
-/** Whether an image is linked and everything in it is present. */
+function sameRefs(found: ReadonlyMap<string, ObjectId>, expected: readonly [string, ObjectId][]): boolean {
+  const wanted = new Map(expected);
+  return found.size === wanted.size && [...wanted].every(([name, id]) => found.get(name) === id);
+}
+
+/** Whether an image is linked and intact, and everything that it refers to is present. */
 function hasImage(repository: Repository, id: ObjectId): boolean {
-  return hasAllObjects(repository, imageObjects(repository, id));
+  if (lookUpImage(repository, id) !== id) return false;
+  const image = repository.objects.read(id, MAX_IMAGE_SIZE);
+  return hasAllObjects(repository, collectObjects(image, repository.algorithm));
 }
 
 /** The splitstream of each layer, once, in the order of `ids`. @throws CfsError NotFound */

@@ -13,7 +13,7 @@ export interface StoredDocument {
 }
 
 /**
- * Stores a document: its bytes as one object, whatever their size, and a splitstream that names it.
+ * Stores a document, in place of a damaged one if need be: its bytes as one object, whatever their size, and a splitstream that names it.
  * @param namedRefs in the order in which they are to be numbered.
  * @returns the object of the splitstream, which nothing links yet.
  */
@@ -24,11 +24,11 @@ export function storeDocument(
   namedRefs: Iterable<readonly [string, ObjectId]>,
 ): ObjectId {
   const { objects } = repository;
-  const content = objects.storeBytes(bytes as Uint8Array<ArrayBuffer>);
+  const content = objects.storeVerified(bytes as Uint8Array<ArrayBuffer>);
   const writer = new SplitstreamWriter(repository.algorithm, contentType);
   for (const [name, id] of namedRefs) writer.addNamedRef(name, id);
   writer.external(content.id, bytes.length);
-  return objects.storeBytes(toBytes(writer.finish())).id;
+  return objects.storeVerified(toBytes(writer.finish())).id;
 }
 
 /**

@@ -126,7 +126,28 @@ export class ObjectStore {
    */
   storeKnown(id: ObjectId, data: Uint8Array<ArrayBufferLike>): boolean {
     const state = this.#stateOf(id, data.length);
-    if (state === "present") return false;
+    return state !== "present" && this.#write(id, data, state === "damaged");
+  }
+
+  /** As `storeBytes`, but an object that is there already is read, and replaced when it is damaged. */
+  storeVerified(data: Uint8Array): { id: ObjectId; created: boolean } {
+    const id = fsVerityDigest(data, this.algorithm);
+    let state = this.#stateOf(id, data.length);
+    if (state === "present" && !this.#isIntact(id, data.length)) state = "damaged";
+    return { id, created: state !== "present" && this.#write(id, data, state === "damaged") };
+  }
+
+  #isIntact(id: ObjectId, size: number): boolean {
+    try {
+      this.read(id, size);
+      return true;
+    } catch (error) {
+      if (error instanceof CfsError) return false;
+      throw error;
+    }
+  }
+
+  #write(id: ObjectId, data: Uint8Array<ArrayBufferLike>, replace: boolean): boolean {
     // The inode is best made in the directory it will live in: ext4 then spreads inodes over its block groups.
     const file = this.#create(id.slice(0, 2));
     try {
@@ -135,7 +156,7 @@ export class ObjectStore {
       this.abandon(file);
       throw error;
     }
-    return this.#publish(file, id, state === "damaged");
+    return this.#publish(file, id, replace);
   }
 
   /** A new file to be filled by the caller, in any order, and then given to `commit` or `abandon`. */

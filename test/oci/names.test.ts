@@ -1,0 +1,131 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { CfsError } from "../../src/errors.ts";
+import { isDigest, parseDigest, verifyDigest } from "../../src/oci/digest.ts";
+import { layerCompression } from "../../src/oci/media-types.ts";
+import { formatPlatform, matchesPlatform, parsePlatform } from "../../src/oci/platform.ts";
+import { parseReference } from "../../src/oci/reference.ts";
+import { checkTagName, decodeTag, encodeTag } from "../../src/oci/tags.ts";
+
+function messageOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof CfsError) return error.message;
+    throw error;
+  }
+  return "";
+}
+
+const HEX = "6acba205afb1c881c215285ccd7857adf1bf50f52d834da69120cb4f4330a6f9";
+
+describe("digests", () => {
+  test.each([
+    `sha256:${HEX}`,
+    `sha512:${HEX}${HEX}`,
+    `sha384:${HEX}${HEX.slice(0, 32)}`,
+    "blake3+b64u:abc_-=",
+    "a.b_c-d:X",
+  ])("%s", (text) => {
+    expect<string>(parseDigest(text)).toBe(text);
+  });
+
+  test.each([
+    ["foo", "missing ':' in digest"],
+    ["sha256:", "Empty algorithm value"],
+    [":abc", "Empty algorithm component"],
+    ["a..b:c", "Empty algorithm component"],
+    ["sha256:12", "Invalid digest length 2 expected 64"],
+    [`sha256:${HEX.toUpperCase()}`, `Invalid non-hexadecimal character in digest: ${HEX.toUpperCase()}`],
+    ["other:00!", "Invalid encoded value 00!"],
+    ["SHA256:00", "Invalid algorithm component SHA256"],
+    [`sha256:${HEX.slice(0, 62)}/.`, `Invalid non-hexadecimal character in digest: ${HEX.slice(0, 62)}/.`],
+    ["x:../../etc", "Invalid encoded value ../../etc"],
+  ])("%s is refused", (text, message) => {
+    expect(messageOf(() => parseDigest(text))).toBe(message);
+    expect(isDigest(text)).toBe(false);
+  });
+
+  test("contents are compared", () => {
+    const empty = new Uint8Array(0);
+    const digest = parseDigest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    expect(() => verifyDigest(empty, digest, "Blob")).not.toThrow();
+    expect(messageOf(() => verifyDigest(new Uint8Array(1), digest, "Blob"))).toBe(
+      `Blob digest mismatch for ${digest}: computed sha256:6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d`,
+    );
+    expect(() => verifyDigest(empty, parseDigest("md5:00"), "Blob")).toThrow("md5 is not supported");
+  });
+});
+
+describe("references", () => {
+  test.each([
+    ["oci:dir", "oci", "dir", undefined],
+    ["oci:dir:tag", "oci", "dir", "tag"],
+    ["oci:/a/b:c/d", "oci", "/a/b:c/d", undefined],
+    ["oci:/a/b:c:t", "oci", "/a/b:c", "t"],
+    ["oci:dir:", "oci", "dir", undefined],
+    ["oci-archive:a.tar:v1", "oci-archive", "a.tar", "v1"],
+  ])("%s", (text, transport, path, tag) => {
+    expect(parseReference(text)).toEqual({ transport, path, tag, text } as ReturnType<typeof parseReference>);
+  });
+
+  test.each([
+    ["nothing", "Missing ':' in nothing"],
+    ["foo:bar", "Invalid transport: foo"],
+    ["oci:", "Invalid empty name in oci:"],
+    ["oci-archive::t", "Invalid empty name in oci-archive:"],
+    ["docker://a/b", "the transport docker: is not supported"],
+    ["containers-storage:x", "the transport containers-storage: is not supported"],
+  ])("%s is refused", (text, message) => {
+    expect(messageOf(() => parseReference(text))).toBe(message);
+  });
+});
+
+describe("tags", () => {
+  test.each([
+    ["docker://quay.io/a/b:1", "docker:%2F%2Fquay.io%2Fa%2Fb:1"],
+    ["100%", "100%25"],
+    ["a b", "a b"],
+    ["%2F", "%252F"],
+  ])("%s", (name, encoded) => {
+    expect(encodeTag(name)).toBe(encoded);
+    expect(decodeTag(encoded)).toBe(name);
+  });
+
+  test("other escapes stay", () => {
+    expect(decodeTag("%2f%20%2F")).toBe("%2f%20/");
+  });
+
+  test("any name survives", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (name) => {
+        expect(decodeTag(encodeTag(name))).toBe(name);
+        expect(encodeTag(name)).not.toContain("/");
+      }),
+    );
+  });
+
+  test.each(["", "@x", ".", "..", "a\0b", "/".repeat(90), "x".repeat(256)])("%p is refused", (name) => {
+    expect(() => checkTagName(name)).toThrow(CfsError);
+  });
+});
+
+describe("platforms", () => {
+  test("are parsed and compared", () => {
+    const wanted = parsePlatform("linux/arm/v7");
+    expect(formatPlatform(wanted)).toBe("linux/arm/v7");
+    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v7" }, wanted)).toBe(true);
+    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v6" }, wanted)).toBe(false);
+    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v6" }, parsePlatform("linux/arm"))).toBe(true); // biome-ignore format: short
+  });
+  test.each(["linux", "linux/", "/arm", "a/b/c/d", "", "a/b\n"])("%p is refused", (text) => {
+    expect(() => parsePlatform(text)).toThrow("invalid platform");
+  });
+});
+
+test("media types decide what a layer is", () => {
+  expect(layerCompression("application/vnd.oci.image.layer.v1.tar")).toBe("none");
+  expect(layerCompression("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd")).toBe("zstd");
+  expect(layerCompression("application/vnd.docker.image.rootfs.diff.tar.gzip")).toBe("gzip");
+  expect(layerCompression("application/vnd.oci.image.layer.v1.tar+xz")).toBeUndefined();
+});
