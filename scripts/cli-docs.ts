@@ -1,4 +1,4 @@
-/** Writes docs/cli.md from the declarations of the commands: `bun scripts/cli-docs.ts`. */
+/** Writes docs/cli.md from the declarations of the commands: `npx bun scripts/cli-docs.ts`. */
 import { join } from "node:path";
 import { ROOT } from "../src/cli/commands.ts";
 import { renderHelp } from "../src/cli/help.ts";
@@ -16,7 +16,7 @@ export function cliDocs(): string {
   });
   return [
     "# Commands\n",
-    "<!-- made by `bun scripts/cli-docs.ts` from src/cli/specs: edit there -->\n",
+    "<!-- made by `npx bun scripts/cli-docs.ts` from src/cli/specs: edit there -->\n",
     "`cfsctl help COMMAND` shows the same texts. Global options may stand before or after the command's name.",
     "What exit codes mean: [exit-codes.md](exit-codes.md).\n",
     ...sections,

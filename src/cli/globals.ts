@@ -68,7 +68,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   {
     name: "no-repo",
     kind: "boolean",
-    help: "Open no repository (compute-id, compute-karg and create-dumpfile only)",
+    help: "Open no repository; for commands that can do without",
   },
   {
     name: "jobs",
