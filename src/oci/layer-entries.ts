@@ -1,5 +1,5 @@
 import type { ByteString } from "../bytes.ts";
-import type { SparseRun, TarEntry, TarType } from "../tar/entry.ts";
+import { emptyEntry, type SparseRun, type TarEntry, type TarType } from "../tar/entry.ts";
 import { NO_XATTRS } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
 
@@ -8,7 +8,7 @@ export type LayerContent =
   | { readonly type: "inline"; readonly data: ByteString }
   | { readonly type: "object"; readonly id: ObjectId; readonly size: number };
 
-/** One entry of a layer, ready to be put into a tree. */
+/** One entry of a layer, ready to be put into a tree. Producers may use the same object for the next one. */
 export interface LayerEntry {
   readonly entry: TarEntry;
   /** Of regular files only. */
@@ -129,7 +129,7 @@ function packedSize(entry: TarEntry, inlineSize: number): number {
 }
 
 /**
- * Unpacks entries, giving up each buffer when it has been read.
+ * Unpacks entries, giving up each buffer when it has been read. Each entry is valid until the next one is asked for.
  * @param externals digests of the external bodies, one after the other, in stream order.
  */
 export function* readLayerEntries(
@@ -149,6 +149,9 @@ export function* readLayerEntries(
 }
 
 function* unpack(buffer: Buffer, nextExternal: () => ObjectId): Generator<LayerEntry> {
+  // One object for all of them: a new one for each would be most of the memory that building a tree takes.
+  const entry = emptyEntry();
+  const item: { entry: TarEntry; content: LayerContent | undefined } = { entry, content: undefined };
   let at = 0;
   const string = () => {
     const length = buffer.readUInt32LE(at);
@@ -193,23 +196,20 @@ function* unpack(buffer: Buffer, nextExternal: () => ObjectId): Generator<LayerE
         sparse = { realSize, runs };
       }
     }
-    yield {
-      entry: {
-        path: buffer.latin1Slice(start + FIXED_SIZE, pathEnd),
-        linkName: buffer.latin1Slice(pathEnd, linkEnd),
-        type,
-        typeflag: buffer[start + 2]!,
-        mode: buffer.readUInt32LE(start + 4),
-        uid: buffer.readUInt32LE(start + 8),
-        gid: buffer.readUInt32LE(start + 12),
-        mtime: buffer.readBigInt64LE(start + 16),
-        mtimeNsec: buffer.readUInt32LE(start + 24),
-        size,
-        rdev,
-        xattrs,
-        sparse,
-      },
-      content,
-    };
+    entry.path = buffer.latin1Slice(start + FIXED_SIZE, pathEnd);
+    entry.linkName = buffer.latin1Slice(pathEnd, linkEnd);
+    entry.type = type;
+    entry.typeflag = buffer[start + 2]!;
+    entry.mode = buffer.readUInt32LE(start + 4);
+    entry.uid = buffer.readUInt32LE(start + 8);
+    entry.gid = buffer.readUInt32LE(start + 12);
+    entry.mtime = buffer.readBigInt64LE(start + 16);
+    entry.mtimeNsec = buffer.readUInt32LE(start + 24);
+    entry.size = size;
+    entry.rdev = rdev;
+    entry.xattrs = xattrs;
+    entry.sparse = sparse;
+    item.content = content;
+    yield item;
   }
 }

@@ -15,7 +15,7 @@ export type JobReply =
   | { readonly type: "error"; readonly error: TransferredError };
 
 /** Threads that run jobs, started when they are first needed. */
-export class WorkerPool implements Disposable {
+export class WorkerPool implements AsyncDisposable {
   readonly size: number;
   readonly #workers: Worker[] = [];
 
@@ -73,9 +73,16 @@ export class WorkerPool implements Disposable {
     });
   }
 
-  [Symbol.dispose](): void {
-    for (const worker of this.#workers) worker.terminate();
-    this.#workers.length = 0;
+  /** Ends the threads and waits until their memory is free. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const workers = this.#workers.splice(0);
+    await Promise.all(
+      workers.map((worker) => {
+        const closed = new Promise((resolve) => worker.addEventListener("close", resolve));
+        worker.terminate();
+        return closed;
+      }),
+    );
   }
 }
 

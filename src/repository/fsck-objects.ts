@@ -53,7 +53,7 @@ export async function checkAllObjects(what: ObjectsToCheck, jobs: number): Promi
   const mayGetHelp = jobs > 1;
   parts.push(checkUntil(payload, mayGetHelp ? performance.now() + ALONE_MS : Number.POSITIVE_INFINITY));
   if (mayGetHelp && Atomics.load(new Int32Array(payload.next), 0) < OBJECT_DIRECTORIES.length) {
-    using pool = new WorkerPool(jobs - 1);
+    await using pool = new WorkerPool(jobs - 1);
     const payloads = Array.from({ length: jobs - 1 }, () => payload);
     const others = pool.run<CheckObjectsPayload, ObjectsCheck>("check-objects", payloads);
     // Should this thread fail, the others' result is of no interest, but must not become an unhandled rejection.

@@ -179,7 +179,8 @@ describe("entries on their way between threads", () => {
           return { entry: sized, content: { type: "object", id, size } };
         });
         const digests = Uint8Array.fromHex(ids.join(""));
-        expect([...readLayerEntries(writer.finish(), digests, 32)]).toEqual(expected);
+        const unpacked = readLayerEntries(writer.finish(), digests, 32);
+        expect([...unpacked.map((item) => structuredClone(item))]).toEqual(expected);
       }),
     );
   });

@@ -116,6 +116,6 @@ test("errors cross threads with all they say", () => {
 });
 
 test("a job that does not exist is an error, not a hang", async () => {
-  using pool = new WorkerPool(2);
+  await using pool = new WorkerPool(2);
   expect(pool.run("no-such-job", [1, 2, 3])).rejects.toThrow("no job named no-such-job");
 });

@@ -70,7 +70,7 @@ export async function importLayers(
     splitLayers(request(0), onResult);
     return statistics;
   }
-  using pool = new WorkerPool(threads);
+  await using pool = new WorkerPool(threads);
   const timer = setInterval(() => progress.report(), PROGRESS_INTERVAL_MS);
   try {
     const requests = Array.from({ length: threads }, (_, owner) => request(owner));

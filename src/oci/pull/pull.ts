@@ -10,9 +10,9 @@ import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { isContainerImage, type Manifest, parseManifest } from "../manifest.ts";
 import { type ImageSource, readBlob } from "../source.ts";
 import { checkTagName, writeTag } from "../tags.ts";
-import { ImageTreeBuilder } from "./image-tree.ts";
+import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
-import type { SplitStatistics } from "./layer-splitter.ts";
+import type { SplitLayer, SplitStatistics } from "./layer-splitter.ts";
 import { areLayersComplete } from "./presence.ts";
 
 export interface PullOptions {
@@ -98,18 +98,15 @@ async function pullManifest(
     const committed = findCommitted(repository, manifest, config);
     if (committed !== undefined) return report(committed, NO_STATISTICS, true);
   }
-  const tree = new ImageTreeBuilder(
-    repository,
-    config.diffIds,
-    missing.map(({ id }) => id),
-  );
+  const split = new Map<OciDigest, SplitLayer>();
   const statistics = await importLayers(repository, source, missing, {
     ...importOptions,
     kind: "tar",
-    onLayer: (id, split) => tree.add(id, split),
+    onLayer: (id, layer) => split.set(id, layer),
   });
-  tree.advance();
-  return report(commitImage(repository, manifest, config, tree.root), statistics, false);
+  // The tree is built when the threads have ended: together they would take half as much memory again.
+  const root = buildImageTree(repository, config.diffIds, split);
+  return report(commitImage(repository, manifest, config, root), statistics, false);
 }
 
 /** The layers that have to be imported, each once. */
