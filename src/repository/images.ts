@@ -49,8 +49,8 @@ export function lookUpImage(repository: Repository, name: string): ObjectId {
 }
 
 export function openImage(repository: Repository, name: string): OpenImage {
+  const id = lookUpImage(repository, name);
   try {
-    const id = lookUpImage(repository, name);
     const file = repository.objects.open(id);
     return { id, file, [Symbol.dispose]: () => file.close() };
   } catch (error) {
