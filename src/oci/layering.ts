@@ -43,24 +43,28 @@ export function applyLayer(root: Directory, entries: Iterable<LayerEntry>, expan
   }
 }
 
+/** Paths up to this length are remembered, and this many of them: bounds the memory, not what is accepted. */
+const MAX_KNOWN_PATH = 1024;
+const MAX_KNOWN = 16_384;
+
 class Replay {
   readonly #root: Directory;
   readonly #expandSparse: ExpandSparse;
-  /** Entries of one directory follow each other: 45,000 entries lie in 5,000 directories. */
-  #parentPath: ByteString | undefined;
-  #parent: Directory;
+  /** Directories by the text of their path: 45,000 entries lie in 5,000 directories, one below the other. */
+  readonly #known = new Map<ByteString, Directory>();
 
   constructor(root: Directory, expandSparse: ExpandSparse) {
     this.#root = root;
     this.#expandSparse = expandSparse;
-    this.#parent = root;
   }
 
   apply({ entry, content }: LayerEntry): void {
-    const { path } = entry;
-    if (path.includes("\0")) throw invalid("the name contains a NUL byte");
-    const components = path.endsWith("/") || path.endsWith(".") ? splitComponents(path) : undefined;
-    // The usual path ends in a plain name; what lies before it is looked at when it is not the same as last time.
+    const { path: fullPath } = entry;
+    if (fullPath.includes("\0")) throw invalid("the name contains a NUL byte");
+    const path = fullPath.endsWith("/") ? fullPath.slice(0, -1) : fullPath;
+    // The usual path ends in a plain name, and what lies before it has been seen.
+    const isPlain = path !== "" && !path.endsWith("/") && !path.endsWith(".");
+    const components = isPlain ? undefined : splitComponents(path);
     const slash = path.lastIndexOf("/");
     const name = components === undefined ? path.slice(slash + 1) : (components.at(-1) ?? "..");
     if (name === "..") {
@@ -76,7 +80,8 @@ class Replay {
       this.#whiteOut(parent, name);
       return;
     }
-    this.#insert(parent, name, target ?? this.#node(entry, content));
+    const node = this.#insert(parent, name, target ?? this.#node(entry, content));
+    if (node.kind === "directory") this.#remember(path, node);
   }
 
   #replaceRootMetadata(entry: TarEntry): void {
@@ -85,10 +90,18 @@ class Replay {
   }
 
   #parentOf(path: ByteString): Directory {
-    if (path === this.#parentPath) return this.#parent;
-    this.#parent = this.#directoryAt(splitComponents(path));
-    this.#parentPath = path;
-    return this.#parent;
+    let parent = this.#known.get(path);
+    if (parent === undefined) {
+      parent = this.#directoryAt(splitComponents(path));
+      this.#remember(path, parent);
+    }
+    return parent;
+  }
+
+  #remember(path: ByteString, directory: Directory): void {
+    if (path.length > MAX_KNOWN_PATH) return;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(path, directory);
   }
 
   /** The directory, made with everything above it when it is not there. Links are not followed. */
@@ -112,20 +125,22 @@ class Replay {
   #whiteOut(parent: Directory, name: ByteString): void {
     if (name === OPAQUE_WHITEOUT) parent.entries.clear();
     else parent.entries.delete(name.slice(WHITEOUT_PREFIX.length));
-    this.#parentPath = undefined;
+    this.#known.clear();
   }
 
-  #insert(parent: Directory, name: ByteString, node: Node): void {
+  /** @returns what the name stands for now: a directory that was there stays, with new metadata. */
+  #insert(parent: Directory, name: ByteString, node: Node): Node {
     const { entries } = parent;
     const old = entries.get(name);
     if (old?.kind === "directory") {
       if (node.kind === "directory") {
         old.stat = node.stat;
-        return;
+        return old;
       }
-      this.#parentPath = undefined;
+      this.#known.clear();
     }
     entries.set(name, node);
+    return node;
   }
 
   #linkTarget(path: ByteString): Leaf {
