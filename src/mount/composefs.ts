@@ -1,4 +1,5 @@
 import { CfsError, type ErrorOptions, kindOf, withContext } from "../errors.ts";
+import { CAP_SYS_ADMIN, hasCapability } from "../sys/capability.ts";
 import { EINVAL, ENODEV, ENOTBLK, EPERM, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { O_DIRECTORY, O_PATH, open } from "../sys/file.ts";
@@ -104,7 +105,12 @@ function mountErofsSource(source: string): Fd {
 }
 
 function explainErofs(cause: unknown): ErrorOptions {
-  if (isErrno(cause, EPERM)) return { cause, hint: "mounting needs root in the initial user namespace" };
+  if (isErrno(cause, EPERM)) {
+    const hint = hasCapability(CAP_SYS_ADMIN)
+      ? "the kernel mounts EROFS only outside of user namespaces, that is, not in a rootless container"
+      : "mounting needs root";
+    return { cause, hint };
+  }
   if (isErrno(cause, ENODEV)) return { cause, hint: "the kernel lacks EROFS; try `modprobe erofs`" };
   if (isErrno(cause, EINVAL))
     return { cause, hint: "the image is no valid EROFS image; `cfsctl fsck` says more" };

@@ -18,7 +18,7 @@ const OPEN_TREE_CLOEXEC = 0x80000;
 const AT_RECURSIVE = 0x8000;
 const MNT_DETACH = 2;
 export const MOUNT_ATTR_RDONLY = 0x01;
-export const MOUNT_ATTR_IDMAP = 0x100000;
+const MOUNT_ATTR_IDMAP = 0x100000;
 
 /** More messages than the kernel keeps for one context (fs/fs_context.c keeps 8). */
 const MAX_MESSAGES = 16;
