@@ -46,12 +46,19 @@ function checkUntil(payload: CheckObjectsPayload, deadlineMs: number): ObjectsCh
   return { checked, errors };
 }
 
-/** Checks all objects with up to `jobs` threads, this one included. */
-export async function checkAllObjects(what: ObjectsToCheck, jobs: number): Promise<ObjectsCheck> {
+/**
+ * Checks all objects with up to `jobs` threads, this one included.
+ * @param aloneMs how long this thread works before it asks others for help.
+ */
+export async function checkAllObjects(
+  what: ObjectsToCheck,
+  jobs: number,
+  aloneMs = ALONE_MS,
+): Promise<ObjectsCheck> {
   const payload: CheckObjectsPayload = { ...what, next: new SharedArrayBuffer(4) };
   const parts: ObjectsCheck[] = [];
   const mayGetHelp = jobs > 1;
-  parts.push(checkUntil(payload, mayGetHelp ? performance.now() + ALONE_MS : Number.POSITIVE_INFINITY));
+  parts.push(checkUntil(payload, mayGetHelp ? performance.now() + aloneMs : Number.POSITIVE_INFINITY));
   if (mayGetHelp && Atomics.load(new Int32Array(payload.next), 0) < OBJECT_DIRECTORIES.length) {
     await using pool = new WorkerPool(jobs - 1);
     const payloads = Array.from({ length: jobs - 1 }, () => payload);

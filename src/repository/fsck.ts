@@ -14,7 +14,7 @@ import {
 } from "../sys/dir.ts";
 import { ENOENT, errnoText, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
-import { tryAccessat } from "../sys/file.ts";
+import { O_DIRECTORY, O_RDONLY, openat, tryAccessat } from "../sys/file.ts";
 import { type ObjectId, objectPath } from "../verity/digest.ts";
 import { checkImageBytes, checkStreamContent } from "./fsck-deep.ts";
 import { checkAllObjects } from "./fsck-objects.ts";
@@ -115,7 +115,7 @@ class Check {
   async objects(jobs: number): Promise<void> {
     let objects: Fd;
     try {
-      objects = openDirectory(this.#repository.dir.fd, "objects");
+      objects = openat(this.#repository.dir.fd, "objects", O_RDONLY | O_DIRECTORY);
     } catch (error) {
       if (isErrno(error, ENOENT)) return;
       throw withContext("checking objects", error);

@@ -34,10 +34,13 @@ export interface GcReport {
   readonly strays: readonly string[];
 }
 
-interface DeadObject {
-  /** `xx/NAME` below `objects/`. */
-  readonly path: ByteString;
-  readonly size: number;
+/** The objects to delete in one directory. */
+interface DeadObjects {
+  /** Name of the directory below `objects/`. */
+  readonly xx: string;
+  readonly names: ByteString[];
+  /** Sum of the sizes of the files. */
+  bytes: number;
 }
 
 const TEMPORARY_OBJECT_PREFIX = ".tmp-object-";
@@ -64,12 +67,12 @@ function run(repository: Repository, options: GcOptions): GcReport {
 
   using objects = openObjects(repository);
   const dead = objects === undefined ? [] : findDead(repository, objects, live.ids, strays);
-  if (!options.dryRun && objects !== undefined) for (const { path } of dead) unlinkat(objects.fd, path);
+  if (!options.dryRun && objects !== undefined) for (const group of dead) removeDead(objects, group);
 
   const remove = !options.dryRun;
   return {
-    objectsRemoved: dead.length,
-    bytesRemoved: dead.reduce((sum, { size }) => sum + size, 0),
+    objectsRemoved: dead.reduce((sum, { names }) => sum + names.length, 0),
+    bytesRemoved: dead.reduce((sum, { bytes }) => sum + bytes, 0),
     imagesPruned: pruneCategory(repository, "images", remove),
     streamsPruned: pruneCategory(repository, "streams", remove),
     temporaryFilesRemoved: remove ? removeTemporaryFiles(repository, objects) : 0,
@@ -99,8 +102,8 @@ function findDead(
   objects: Fd,
   live: ReadonlySet<ObjectId>,
   strays: string[],
-): DeadObject[] {
-  const dead: DeadObject[] = [];
+): DeadObjects[] {
+  const dead: DeadObjects[] = [];
   const status = emptyStatus();
   for (const xx of OBJECT_DIRECTORIES) {
     let opened: Fd;
@@ -113,6 +116,7 @@ function findDead(
       continue;
     }
     using directory = opened;
+    const group: DeadObjects = { xx, names: [], bytes: 0 };
     for (const { name, type } of readDirectory(directory)) {
       let id: ObjectId;
       try {
@@ -129,10 +133,17 @@ function findDead(
       const result = tryFstatat(directory.fd, name, status);
       if (result === -ENOENT) continue;
       check(result, "statx", `objects/${xx}/${name}`);
-      dead.push({ path: `${xx}/${name}`, size: status.size });
+      group.names.push(name);
+      group.bytes += status.size;
     }
+    if (group.names.length > 0) dead.push(group);
   }
   return dead;
+}
+
+function removeDead(objects: Fd, { xx, names }: DeadObjects): void {
+  using directory = openDirectory(objects.fd, xx, `objects/${xx}`);
+  for (const name of names) unlinkat(directory.fd, name);
 }
 
 /** Counts the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked. */

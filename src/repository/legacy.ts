@@ -2,7 +2,7 @@ import { CfsError, withContext } from "../errors.ts";
 import { openDirectory, readDirectory } from "../sys/dir.ts";
 import { ENOENT, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
-import { O_NOFOLLOW, O_RDONLY, openat } from "../sys/file.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "../sys/file.ts";
 import { measureVerity } from "../sys/verity.ts";
 import { type Algorithm, SHA256, SHA512 } from "../verity/digest.ts";
 import { META_NAME } from "./meta.ts";
@@ -23,7 +23,7 @@ export function inferLegacy(dir: Fd, path: string): Legacy {
   const context = `${path} has no ${META_NAME}; tried to tell the algorithm from the objects`;
   let objects: Fd;
   try {
-    objects = openDirectory(dir.fd, "objects", `${path}/objects`);
+    objects = openat(dir.fd, "objects", O_RDONLY | O_DIRECTORY, 0, `${path}/objects`);
   } catch (error) {
     if (!isErrno(error, ENOENT)) throw withContext(context, error);
     throw new CfsError("NotFound", `${path} is no repository: it has neither ${META_NAME} nor objects/`, {
