@@ -1,4 +1,7 @@
 import type { ByteString } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import type { ObjectIdTable } from "../splitstream/format.ts";
+import { pread, pwriteAll } from "../sys/file.ts";
 import { emptyEntry, type SparseRun, type TarEntry, type TarType } from "../tar/entry.ts";
 import { NO_XATTRS } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
@@ -26,32 +29,46 @@ const TYPES: readonly TarType[] = [
   "other",
 ];
 
-const FIXED_SIZE = 48;
+const FIXED_SIZE = 52;
 const EXTERNAL = 1;
 const HAS_RDEV = 2;
 const HAS_SPARSE = 4;
 const RUNS_IN_BODY = 0xffffffff;
 
-/** Entries as they travel between threads: whole entries in each buffer. */
-export type PackedEntries = ArrayBuffer[];
+const BUFFER_SIZE = 256 * 1024;
+/** Longer than any entry: names, links and xattrs come from at most 1 MiB of headers. */
+const MAX_ENTRY = 16 * 1024 * 1024;
 
-const CHUNK_SIZE = 1024 * 1024;
+/** Packed entries in a file without a name, which any thread of the process may read. */
+export interface PackedEntries {
+  readonly fd: number;
+  /** Bytes. */
+  readonly length: number;
+}
 
 /**
- * Packs the entries of a layer into buffers that move from the thread that split the layer to the one that builds the
- * tree. External bodies are not named: they are numbered in stream order.
+ * Packs the entries of a layer into a file through which they get from the thread that split the layer to the one
+ * that builds the tree. External bodies are not named: they are numbered in stream order.
  */
 export class LayerEntryWriter {
-  readonly #full: PackedEntries = [];
-  #buffer = Buffer.from(new ArrayBuffer(64 * 1024));
+  readonly #fd: number;
+  #written = 0;
+  #buffer = Buffer.from(new ArrayBuffer(BUFFER_SIZE));
   #at = 0;
+
+  /** @param fd a file for reading and writing; the caller closes it. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
 
   /** @param body the bytes of a regular file that is kept inline; undefined when it is external. */
   add(entry: TarEntry, body: Uint8Array<ArrayBufferLike> | undefined): void {
     const inlineSize = entry.type === "file" && body !== undefined ? body.length : 0;
-    this.#reserve(packedSize(entry, inlineSize));
+    const packedSize = packedSizeOf(entry, inlineSize);
+    this.#reserve(packedSize);
     const buffer = this.#buffer;
     const start = this.#at;
+    buffer.writeUInt32LE(packedSize, start + 48);
     const isExternal = entry.type === "file" && body === undefined;
     buffer[start] = TYPES.indexOf(entry.type);
     buffer[start + 1] =
@@ -84,10 +101,10 @@ export class LayerEntryWriter {
     if (entry.sparse !== undefined) this.#sparse(entry.sparse.realSize, entry.sparse.runs);
   }
 
-  /** All entries; the writer is of no use afterwards. */
+  /** To be called once, at the end. */
   finish(): PackedEntries {
-    this.#closeBuffer();
-    return this.#full;
+    this.#flush();
+    return { fd: this.#fd, length: this.#written };
   }
 
   #string(text: ByteString): void {
@@ -109,18 +126,20 @@ export class LayerEntryWriter {
   /** Makes room for a whole entry. */
   #reserve(size: number): void {
     if (this.#at + size <= this.#buffer.length) return;
-    this.#closeBuffer();
-    this.#buffer = Buffer.from(new ArrayBuffer(Math.max(CHUNK_SIZE, size)));
-    this.#at = 0;
+    this.#flush();
+    if (size > this.#buffer.length) this.#buffer = Buffer.from(new ArrayBuffer(size));
   }
 
-  #closeBuffer(): void {
-    if (this.#at > 0) this.#full.push((this.#buffer.buffer as ArrayBuffer).slice(0, this.#at));
+  #flush(): void {
+    pwriteAll(this.#fd, this.#buffer.subarray(0, this.#at), this.#written, "temporary file");
+    this.#written += this.#at;
+    this.#at = 0;
   }
 }
 
-function packedSize(entry: TarEntry, inlineSize: number): number {
-  let size = FIXED_SIZE + 8 + entry.path.length + entry.linkName.length + inlineSize;
+function packedSizeOf(entry: TarEntry, inlineSize: number): number {
+  let size = FIXED_SIZE + entry.path.length + entry.linkName.length + inlineSize;
+  if (entry.rdev !== undefined) size += 8;
   for (const [name, value] of entry.xattrs) size += 8 + name.length + value.length;
   if (entry.sparse !== undefined) {
     size += 12 + (entry.sparse.runs === "in-body" ? 0 : entry.sparse.runs.length * 16);
@@ -129,23 +148,40 @@ function packedSize(entry: TarEntry, inlineSize: number): number {
 }
 
 /**
- * Unpacks entries, giving up each buffer when it has been read. Each entry is valid until the next one is asked for.
- * @param externals digests of the external bodies, one after the other, in stream order.
+ * Unpacks entries. Each is valid until the next one is asked for.
+ * @param externals for each external body, in stream order, the index of its object in `objects`.
  */
 export function* readLayerEntries(
-  entries: PackedEntries,
-  externals: Uint8Array,
-  digestSize: number,
+  { fd, length }: PackedEntries,
+  externals: Uint32Array,
+  objects: ObjectIdTable,
 ): Generator<LayerEntry> {
-  const digests = Buffer.from(externals.buffer, externals.byteOffset, externals.length);
-  let digestAt = 0;
-  const nextExternal = () => {
-    digestAt += digestSize;
-    return digests.hexSlice(digestAt - digestSize, digestAt) as ObjectId;
-  };
-  for (let packed = entries.shift(); packed !== undefined; packed = entries.shift()) {
-    yield* unpack(Buffer.from(packed), nextExternal);
+  let next = 0;
+  const nextExternal = () => objects.at(externals[next++]!);
+  let buffer = Buffer.from(new ArrayBuffer(BUFFER_SIZE));
+  for (let at = 0; at < length; ) {
+    const read = pread(fd, buffer.subarray(0, Math.min(buffer.length, length - at)), at, "temporary file");
+    const { used, next: needed } = wholeEntries(buffer, read);
+    if (used === 0) {
+      const canGrow = needed > buffer.length && needed <= MAX_ENTRY;
+      if (!canGrow) throw new CfsError("Io", "the temporary file with a layer's entries is damaged");
+      buffer = Buffer.from(new ArrayBuffer(needed));
+      continue;
+    }
+    at += used;
+    yield* unpack(buffer.subarray(0, used), nextExternal);
   }
+}
+
+/** How many of the `end` bytes are whole entries, and how long the entry behind them is (0 when that is not there). */
+function wholeEntries(buffer: Buffer, end: number): { used: number; next: number } {
+  let used = 0;
+  while (used + FIXED_SIZE <= end) {
+    const next = buffer.readUInt32LE(used + 48);
+    if (next < FIXED_SIZE || used + next > end) return { used, next };
+    used += next;
+  }
+  return { used, next: 0 };
 }
 
 function* unpack(buffer: Buffer, nextExternal: () => ObjectId): Generator<LayerEntry> {

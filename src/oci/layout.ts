@@ -8,6 +8,7 @@ import { fstat, isRegular } from "../sys/stat.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { digestAlgorithm, digestHex, type OciDigest } from "./digest.ts";
 import { MAX_INDEX_SIZE, parseIndex } from "./index.ts";
+import { parseManifest } from "./manifest.ts";
 import type { Platform } from "./platform.ts";
 import { selectManifest } from "./select.ts";
 import { type BlobReader, checkBlobSize, type FoundManifest, type ImageSource } from "./source.ts";
@@ -44,7 +45,10 @@ export class LayoutSource implements ImageSource {
 
   async manifest(): Promise<FoundManifest> {
     try {
-      return await selectManifest(this, parseIndex(this.#readIndex(), INDEX_NAME), this.#tag, this.#platform);
+      const index = parseIndex(this.#readIndex(), INDEX_NAME);
+      const found = await selectManifest(this, index, this.#tag, this.#platform);
+      refuseDelta(found);
+      return found;
     } catch (error) {
       throw withContext(this.label, error);
     }
@@ -79,6 +83,21 @@ export class LayoutSource implements ImageSource {
   [Symbol.dispose](): void {
     this.#files[Symbol.dispose]();
   }
+}
+
+/** Artifact types of deltas between images, the present one and that of early tools. */
+const DELTA_TYPES = [
+  "application/vnd.io.github.containers.oci-delta.v1",
+  "application/vnd.redhat.oci-delta.v1",
+];
+
+/** A delta is no image: kept as an opaque artifact it would be of no use. */
+function refuseDelta({ bytes, digest }: FoundManifest): void {
+  const { artifactType } = parseManifest(bytes, digestAlgorithm(digest));
+  if (artifactType === undefined || !DELTA_TYPES.includes(artifactType)) return;
+  throw new CfsError("Unsupported", `${digest} is a delta, which can't be applied`, {
+    hint: "pull the whole image",
+  });
 }
 
 /** A layout in a directory. Symbolic links in it are not followed, so that it can't name files elsewhere. */

@@ -1,19 +1,27 @@
 import { LayoutArchive } from "./archive.ts";
 import { LayoutDirectory, LayoutSource } from "./layout.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
+import { enforcePolicy } from "./policy.ts";
 import type { ImageReference } from "./reference.ts";
 import type { ImageSource } from "./source.ts";
 
+export interface SourceOptions {
+  /** For which an image is wanted; that of this machine by default. */
+  readonly platform?: Platform;
+  /** Signature policy to use instead of the user's or the system's. */
+  readonly policyFile?: string;
+}
+
 /**
- * Opens what a reference names; nothing but the index is read yet.
+ * Opens what a reference names, if the signature policy lets it in; nothing but the index is read yet.
  * @param temporaryDirectory descriptor of a directory for unnamed files.
- * @param platform for which an image is wanted; that of this machine by default.
  */
 export function openSource(
   reference: ImageReference,
   temporaryDirectory: number,
-  platform: Platform = hostPlatform(),
+  { platform = hostPlatform(), policyFile }: SourceOptions = {},
 ): ImageSource {
+  enforcePolicy(reference, policyFile);
   const { path, tag } = reference;
   const files =
     reference.transport === "oci" ? new LayoutDirectory(path) : new LayoutArchive(path, temporaryDirectory);

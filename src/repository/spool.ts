@@ -1,6 +1,7 @@
 import { MemorySpool, type Spool } from "../splitstream/spool.ts";
-import { check, O_RDWR, O_TMPFILE, pread, pwriteAll, tryOpenat } from "../sys/file.ts";
+import { pread, pwriteAll } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
+import { openTemporary } from "./temporary.ts";
 
 const MEMORY_LIMIT = 1024 * 1024;
 const PIECE = 256 * 1024;
@@ -25,11 +26,7 @@ export class FileSpool implements Spool {
       this.#memory.append(bytes);
       return;
     }
-    this.#fd ??= check(
-      tryOpenat(this.#repositoryFd, ".", O_TMPFILE | O_RDWR, 0o600),
-      "openat",
-      "temporary file",
-    );
+    this.#fd ??= openTemporary(this.#repositoryFd);
     pwriteAll(this.#fd, bytes, this.#fileLength, "temporary file");
     this.#fileLength += bytes.length;
   }

@@ -98,16 +98,17 @@ export function encodeHead(sections: {
   algorithm: Algorithm;
   contentType: string;
   streamSize: bigint;
-  streamRefs: readonly ObjectId[];
-  objectRefs: readonly ObjectId[];
+  /** Digests, one after the other. */
+  streamRefs: Uint8Array;
+  objectRefs: Uint8Array;
   namedRefs: Uint8Array;
   /** Length of the compressed stream that will follow. */
   streamLength: number;
 }): Buffer<ArrayBuffer> {
-  const { algorithm, streamRefs, objectRefs, namedRefs } = sections;
+  const { streamRefs, objectRefs, namedRefs } = sections;
   const streamRefsAt = HEADER_SIZE + INFO_SIZE;
-  const objectRefsAt = streamRefsAt + streamRefs.length * algorithm.size;
-  const namedRefsAt = objectRefsAt + objectRefs.length * algorithm.size;
+  const objectRefsAt = streamRefsAt + streamRefs.length;
+  const namedRefsAt = objectRefsAt + objectRefs.length;
   const streamAt = namedRefsAt + namedRefs.length;
 
   const head = Buffer.alloc(streamAt);
@@ -116,7 +117,7 @@ export function encodeHead(sections: {
     head.writeBigUInt64LE(BigInt(end), at + 8);
   };
   head.latin1Write(MAGIC, 0);
-  head[14] = algorithm.kernelId;
+  head[14] = sections.algorithm.kernelId;
   head[15] = LG_BLOCK_SIZE;
   writeRange(16, HEADER_SIZE, streamRefsAt);
   writeRange(32, streamRefsAt, objectRefsAt);
@@ -125,10 +126,8 @@ export function encodeHead(sections: {
   writeRange(80, namedRefsAt, streamAt);
   head.latin1Write(sections.contentType, 96);
   head.writeBigUInt64LE(sections.streamSize, 104);
-  let at = streamRefsAt;
-  for (const ids of [streamRefs, objectRefs]) {
-    for (const id of ids) at += head.hexWrite(id, at);
-  }
+  head.set(streamRefs, streamRefsAt);
+  head.set(objectRefs, objectRefsAt);
   head.set(namedRefs, namedRefsAt);
   return head;
 }

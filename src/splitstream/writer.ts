@@ -1,5 +1,6 @@
 import { ZstdCompressor } from "../compress/sync.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "./digest-table.ts";
 import { encodeHead, encodeNamedRefs } from "./format.ts";
 import { MemorySpool, type Spool } from "./spool.ts";
 
@@ -7,7 +8,6 @@ import { MemorySpool, type Spool } from "./spool.ts";
 export interface FinishedSplitstream {
   readonly head: Uint8Array;
   readonly stream: Spool;
-  readonly objectRefs: readonly ObjectId[];
 }
 
 /** Builds a splitstream. The bytes depend only on the sequence of inline bytes and references. */
@@ -19,8 +19,8 @@ export class SplitstreamWriter {
   readonly #pending: Spool;
   readonly #stream: Spool;
   readonly #toStream: (chunk: Uint8Array) => void;
-  readonly #objects = new Map<ObjectId, number>();
-  readonly #streams = new Map<ObjectId, number>();
+  readonly #objects: DigestTable;
+  readonly #streams: DigestTable;
   readonly #names = new Map<string, number>();
   readonly #record = Buffer.alloc(8);
   #streamSize = 0n;
@@ -30,6 +30,8 @@ export class SplitstreamWriter {
   constructor(algorithm: Algorithm, contentType: string, newSpool: () => Spool = () => new MemorySpool()) {
     this.#algorithm = algorithm;
     this.#contentType = contentType;
+    this.#objects = new DigestTable(algorithm.size);
+    this.#streams = new DigestTable(algorithm.size);
     this.#pending = newSpool();
     this.#stream = newSpool();
     this.#toStream = (chunk) => this.#stream.append(chunk);
@@ -42,7 +44,7 @@ export class SplitstreamWriter {
 
   /** Names another stream; the same name again replaces the reference. */
   addNamedRef(name: string, id: ObjectId): void {
-    this.#names.set(name, indexIn(this.#streams, id));
+    this.#names.set(name, this.#streams.indexOf(id));
   }
 
   inline(bytes: Uint8Array<ArrayBufferLike>): void {
@@ -56,8 +58,16 @@ export class SplitstreamWriter {
    * @returns its index in object_refs.
    */
   external(id: ObjectId, size: number): number {
+    return this.#external(this.#objects.indexOf(id), size);
+  }
+
+  /** As `external`, for the object whose digest begins at `offset` of `bytes`. */
+  externalBytes(bytes: Buffer<ArrayBufferLike>, offset: number, size: number): number {
+    return this.#external(this.#objects.indexOfBytes(bytes, offset), size);
+  }
+
+  #external(index: number, size: number): number {
     this.#flushInline();
-    const index = indexIn(this.#objects, id);
     this.#writeRecord(index);
     this.#streamSize += BigInt(size);
     return index;
@@ -74,17 +84,16 @@ export class SplitstreamWriter {
     namedRefs.drain((bytes) => {
       namedRefBytes = bytes;
     });
-    const objectRefs = [...this.#objects.keys()];
     const head = encodeHead({
       algorithm: this.#algorithm,
       contentType: this.#contentType,
       streamSize: this.#streamSize,
-      streamRefs: [...this.#streams.keys()],
-      objectRefs,
+      streamRefs: this.#streams.bytes(),
+      objectRefs: this.#objects.bytes(),
       namedRefs: namedRefBytes,
       streamLength: this.#stream.length,
     });
-    return { head, stream: this.#stream, objectRefs };
+    return { head, stream: this.#stream };
   }
 
   #flushInline(): void {
@@ -101,14 +110,6 @@ export class SplitstreamWriter {
     this.#record.fill(value < 0 ? 0xff : 0, 6);
     this.#compressor.write(this.#record, this.#toStream);
   }
-}
-
-function indexIn(table: Map<ObjectId, number>, id: ObjectId): number {
-  const known = table.get(id);
-  if (known !== undefined) return known;
-  const index = table.size;
-  table.set(id, index);
-  return index;
 }
 
 /** A small finished splitstream in one piece. */

@@ -1,12 +1,18 @@
 import { describe, expect, test } from "bun:test";
+import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { describeError } from "../../src/errors.ts";
 import { type LayerEntry, LayerEntryWriter, readLayerEntries } from "../../src/oci/layer-entries.ts";
 import { applyLayer, emptyRoot } from "../../src/oci/layering.ts";
+import { openTemporary } from "../../src/repository/temporary.ts";
+import { ObjectIdTable } from "../../src/splitstream/format.ts";
+import { Fd } from "../../src/sys/fd.ts";
+import { O_DIRECTORY, O_RDONLY, open } from "../../src/sys/file.ts";
 import { emptyEntry, type TarEntry, type TarType } from "../../src/tar/entry.ts";
 import { dumpTree } from "../../src/tree/dump.ts";
 import type { Directory } from "../../src/tree/model.ts";
 import type { ObjectId } from "../../src/verity/digest.ts";
+import { SHA256 } from "../../src/verity/digest.ts";
 
 function entry(type: TarType, path: string, more: Partial<TarEntry> = {}): LayerEntry {
   return {
@@ -162,9 +168,11 @@ describe("entries on their way between threads", () => {
     .map(({ body, external, ...entry }) => ({ entry, body, external: external && entry.type === "file" }));
 
   test("arrive as they were", () => {
+    using folder = open(tmpdir(), O_RDONLY | O_DIRECTORY);
     fc.assert(
       fc.property(fc.array(arbitraryEntry, { maxLength: 30 }), (items) => {
-        const writer = new LayerEntryWriter();
+        using file = new Fd(openTemporary(folder.fd), "temporary file");
+        const writer = new LayerEntryWriter(file.fd);
         const ids: ObjectId[] = [];
         const expected: LayerEntry[] = items.map(({ entry, body, external }, i) => {
           const size = external ? 2 ** 40 + i : entry.type === "file" ? body.length : 17;
@@ -178,8 +186,9 @@ describe("entries on their way between threads", () => {
           ids.push(id);
           return { entry: sized, content: { type: "object", id, size } };
         });
-        const digests = Uint8Array.fromHex(ids.join(""));
-        const unpacked = readLayerEntries(writer.finish(), digests, 32);
+        const objects = new ObjectIdTable(Uint8Array.fromHex(ids.join("")), SHA256, "digests");
+        const indexes = Uint32Array.from(ids, (_, i) => i);
+        const unpacked = readLayerEntries(writer.finish(), indexes, objects);
         expect([...unpacked.map((item) => structuredClone(item))]).toEqual(expected);
       }),
     );

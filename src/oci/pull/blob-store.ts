@@ -33,8 +33,8 @@ export function storeBlob(
   return {
     plainDigest,
     id: store.storeBytes(toBytes(writer.finish())).id,
-    entries: [],
-    externals: new Uint8Array(0),
+    entries: undefined,
+    externals: new Uint32Array(0),
     statistics: {
       newObjects: created ? 1 : 0,
       presentObjects: created ? 0 : 1,

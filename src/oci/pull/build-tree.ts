@@ -1,17 +1,19 @@
 import { withContext } from "../../errors.ts";
 import type { Repository } from "../../repository/repository.ts";
+import { openStream } from "../../repository/streams.ts";
 import type { Directory } from "../../tree/model.ts";
 import type { OciDigest } from "../digest.ts";
-import { readLayerEntries } from "../layer-entries.ts";
+import { type LayerEntry, readLayerEntries } from "../layer-entries.ts";
 import { applyLayer, emptyRoot } from "../layering.ts";
 import { sparseExpander } from "../sparse.ts";
 import { readStoredLayer } from "../stored-layer.ts";
+import { layerStream } from "../streams.ts";
 import type { SplitLayer } from "./layer-splitter.ts";
 
 /**
  * Replays the layers of an image. The entries of a layer that was just split are at hand, the others are read from
  * the repository.
- * @param split the layers that were just split; used up.
+ * @param split the layers that were just split.
  */
 export function buildImageTree(
   repository: Repository,
@@ -26,9 +28,7 @@ export function buildImageTree(
     // A layer that comes again further up is read from the repository then.
     atHand.delete(id);
     const entries =
-      layer === undefined
-        ? readStoredLayer(repository, id)
-        : readLayerEntries(layer.entries, layer.externals, repository.algorithm.size);
+      layer?.entries === undefined ? readStoredLayer(repository, id) : splitEntries(repository, id, layer);
     try {
       applyLayer(root, entries, expandSparse);
     } catch (error) {
@@ -36,4 +36,9 @@ export function buildImageTree(
     }
   }
   return root;
+}
+
+function* splitEntries(repository: Repository, id: OciDigest, layer: SplitLayer): Generator<LayerEntry> {
+  using stream = openStream(repository, layerStream(id));
+  yield* readLayerEntries(layer.entries!, layer.externals, stream.reader.objectRefs);
 }

@@ -49,7 +49,7 @@ export function splitLayers(
     for (let index = exchange.nextTask(); index < request.layers.length; index = exchange.nextTask()) {
       if (exchange.aborted) break;
       const split = importLayer(request, index, store, exchange);
-      onLayer({ layer: index, split }, [...split.entries, split.externals.buffer]);
+      onLayer({ layer: index, split }, [split.externals.buffer]);
     }
     exchange.helpOthers();
   } catch (error) {

@@ -3,15 +3,16 @@ import type { Slab, SlabExchange } from "../../parallel/slabs.ts";
 import { SLAB_SIZE, WHOLE_FILE } from "../../parallel/slabs.ts";
 import type { NewObject, ObjectStore } from "../../repository/objects.ts";
 import { FileSpool } from "../../repository/spool.ts";
+import { openTemporary } from "../../repository/temporary.ts";
 import { CONTENT_LAYER } from "../../splitstream/format.ts";
 import { SplitstreamWriter } from "../../splitstream/writer.ts";
+import { libc } from "../../sys/libc.ts";
 import type { TarEntry } from "../../tar/entry.ts";
 import { endInsideBody, endInsidePadding, TarParser } from "../../tar/parser.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { BLOCK_SIZE, VerityHasher } from "../../verity/merkle.ts";
 import { LayerEntryWriter, type PackedEntries } from "../layer-entries.ts";
 import type { BlobInput } from "./blob-input.ts";
-import { DigestList } from "./digest-list.ts";
 
 /** Bodies up to this size are kept in one slab; larger ones are handed out in pieces. */
 const MAX_WHOLE = SLAB_SIZE / 2;
@@ -47,10 +48,11 @@ export interface SplitLayer {
   readonly plainDigest: string;
   /** The splitstream object. */
   readonly id: ObjectId;
-  /** The entries for building the tree; external contents are numbered in stream order, see `externals`. */
-  readonly entries: PackedEntries;
-  /** Digest of each external body, in stream order. */
-  readonly externals: Uint8Array<ArrayBuffer>;
+  /** The entries for building the tree, in a file to be closed by the receiver; `externals` says what they contain. None for
+   * blobs. */
+  readonly entries: PackedEntries | undefined;
+  /** For each external body, in stream order, the index of its object in the splitstream. */
+  readonly externals: Uint32Array<ArrayBuffer>;
   readonly statistics: SplitStatistics;
 }
 
@@ -75,8 +77,10 @@ export class LayerSplitter {
   readonly #parser = new TarParser();
   readonly #writer: SplitstreamWriter;
   readonly #spools: FileSpool[] = [];
-  readonly #entries = new LayerEntryWriter();
-  readonly #externals = new DigestList();
+  readonly #entriesFd: number;
+  readonly #entries: LayerEntryWriter;
+  #externals = new Uint32Array(1024);
+  #externalCount = 0;
   readonly #statistics: SplitStatistics = {
     newObjects: 0,
     presentObjects: 0,
@@ -107,6 +111,8 @@ export class LayerSplitter {
     this.#exchange = exchange;
     this.#input = input;
     this.#onProgress = onProgress;
+    this.#entriesFd = openTemporary(repositoryFd);
+    this.#entries = new LayerEntryWriter(this.#entriesFd);
     this.#writer = new SplitstreamWriter(store.algorithm, CONTENT_LAYER, () => {
       const spool = new FileSpool(repositoryFd);
       this.#spools.push(spool);
@@ -117,30 +123,37 @@ export class LayerSplitter {
   /** @param verify called with the hash of the tar before the splitstream is stored; throws to refuse it. */
   run(verify: (plainDigest: string) => void): SplitLayer {
     try {
-      let carried = 0;
-      for (let atEnd = false; !atEnd; ) {
-        const slab = this.#freeSlab();
-        slab.data.set(this.#carry.subarray(0, carried));
-        const end = this.#input.fill(slab.data, carried, SLAB_SIZE);
-        atEnd = end < SLAB_SIZE;
-        const filled: FilledSlab = { slab, segments: [] };
-        const used = this.#walk(filled, end, atEnd);
-        carried = end - used;
-        this.#carry.set(slab.data.subarray(used, end));
-        this.#inFlight.push(filled);
-        this.#exchange.submit(slab);
-        this.#onProgress(this.#input.consumed);
-      }
-      while (this.#inFlight.length > 0) this.#collect();
+      this.#splitAll();
       const plainDigest = this.#input.finish();
       verify(plainDigest);
       return this.#finish(plainDigest);
+    } catch (error) {
+      libc.close(this.#entriesFd);
+      throw error;
     } finally {
       this.#exchange.withdraw();
       for (const { file } of this.#largeFiles) this.#store.abandon(file);
       for (const spool of this.#spools) spool.close();
       this.#input.close();
     }
+  }
+
+  #splitAll(): void {
+    let carried = 0;
+    for (let atEnd = false; !atEnd; ) {
+      const slab = this.#freeSlab();
+      slab.data.set(this.#carry.subarray(0, carried));
+      const end = this.#input.fill(slab.data, carried, SLAB_SIZE);
+      atEnd = end < SLAB_SIZE;
+      const filled: FilledSlab = { slab, segments: [] };
+      const used = this.#walk(filled, end, atEnd);
+      carried = end - used;
+      this.#carry.set(slab.data.subarray(used, end));
+      this.#inFlight.push(filled);
+      this.#exchange.submit(slab);
+      this.#onProgress(this.#input.consumed);
+    }
+    while (this.#inFlight.length > 0) this.#collect();
   }
 
   #freeSlab(): Slab {
@@ -267,9 +280,9 @@ export class LayerSplitter {
         }
         case Segment.Whole: {
           const item = segments[i++]!;
-          const result = slab.result(item);
-          const id = slab.results.hexSlice(result, result + digestSize) as ObjectId;
-          this.#external(id, slab.length(item), slab.created(item));
+          const size = slab.length(item);
+          const index = this.#writer.externalBytes(slab.results, slab.result(item), size);
+          this.#countExternal(index, size, slab.created(item));
           break;
         }
         case Segment.Piece: {
@@ -285,7 +298,7 @@ export class LayerSplitter {
           this.#largeFiles.shift();
           const id = hasher.digest();
           const created = this.#store.commit(file, id, size);
-          this.#external(id, size, created);
+          this.#countExternal(this.#writer.external(id, size), size, created);
           break;
         }
       }
@@ -293,9 +306,13 @@ export class LayerSplitter {
     this.#exchange.release(slab);
   }
 
-  #external(id: ObjectId, size: number, created: boolean): void {
-    this.#writer.external(id, size);
-    this.#externals.push(id);
+  #countExternal(index: number, size: number, created: boolean): void {
+    if (this.#externalCount === this.#externals.length) {
+      const larger = new Uint32Array(this.#externals.length * 2);
+      larger.set(this.#externals);
+      this.#externals = larger;
+    }
+    this.#externals[this.#externalCount++] = index;
     const statistics = this.#statistics;
     if (created) {
       statistics.newObjects++;
@@ -315,7 +332,7 @@ export class LayerSplitter {
         plainDigest,
         id,
         entries: this.#entries.finish(),
-        externals: this.#externals.bytes(),
+        externals: this.#externals.slice(0, this.#externalCount),
         statistics: this.#statistics,
       };
     } catch (error) {

@@ -2,6 +2,7 @@ import { CfsError, withContext } from "../../errors.ts";
 import { defaultJobs } from "../../parallel/pool.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
 import type { Repository } from "../../repository/repository.ts";
+import { Fd } from "../../sys/fd.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { type CommittedImage, commitArtifact, commitImage, findCommitted } from "../commit.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
@@ -98,11 +99,15 @@ async function pullManifest(
     const committed = findCommitted(repository, manifest, config);
     if (committed !== undefined) return report(committed, NO_STATISTICS, true);
   }
+  using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
   const statistics = await importLayers(repository, source, missing, {
     ...importOptions,
     kind: "tar",
-    onLayer: (id, layer) => split.set(id, layer),
+    onLayer: (id, layer) => {
+      entryFiles.use(new Fd(layer.entries!.fd, "temporary file"));
+      split.set(id, layer);
+    },
   });
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);

@@ -1,0 +1,78 @@
+import type { ObjectId } from "../verity/digest.ts";
+
+const EMPTY = -1;
+
+/**
+ * Digests in order of first use, each once, as bytes: an image may have a million of them, and their names as strings
+ * in a Map would take four times the memory.
+ */
+export class DigestTable {
+  readonly #size: number;
+  #digests: Buffer<ArrayBuffer>;
+  /** Open addressing; the first bytes of a digest are as good as any hash of it. */
+  #slots = new Int32Array(1024).fill(EMPTY);
+  #length = 0;
+  readonly #one: Buffer;
+
+  /** @param size of a digest in bytes. */
+  constructor(size: number) {
+    this.#size = size;
+    this.#digests = Buffer.alloc(512 * size);
+    this.#one = Buffer.alloc(size);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Index of the digest, added when it is new. */
+  indexOf(id: ObjectId): number {
+    this.#one.hexWrite(id);
+    return this.indexOfBytes(this.#one, 0);
+  }
+
+  /** As `indexOf`, for the digest that begins at `offset` of `bytes`. */
+  indexOfBytes(bytes: Buffer<ArrayBufferLike>, offset: number): number {
+    const size = this.#size;
+    const mask = this.#slots.length - 1;
+    let slot = bytes.readUInt32LE(offset) & mask;
+    for (;;) {
+      const index = this.#slots[slot]!;
+      if (index === EMPTY) return this.#add(slot, bytes, offset);
+      if (bytes.compare(this.#digests, index * size, (index + 1) * size, offset, offset + size) === 0)
+        return index;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  /** All digests, one after the other. */
+  bytes(): Uint8Array {
+    return this.#digests.subarray(0, this.#length * this.#size);
+  }
+
+  #add(slot: number, bytes: Buffer<ArrayBufferLike>, offset: number): number {
+    const size = this.#size;
+    const index = this.#length++;
+    const at = index * size;
+    if (at === this.#digests.length) {
+      const larger = Buffer.alloc(this.#digests.length * 2);
+      larger.set(this.#digests);
+      this.#digests = larger;
+    }
+    bytes.copy(this.#digests, at, offset, offset + size);
+    this.#slots[slot] = index;
+    if (this.#length * 2 > this.#slots.length) this.#grow();
+    return index;
+  }
+
+  #grow(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(EMPTY);
+    const mask = slots.length - 1;
+    for (let index = 0; index < this.#length; index++) {
+      let slot = this.#digests.readUInt32LE(index * this.#size) & mask;
+      while (slots[slot] !== EMPTY) slot = (slot + 1) & mask;
+      slots[slot] = index;
+    }
+    this.#slots = slots;
+  }
+}
