@@ -51,7 +51,7 @@ class Layout {
     using directory = open(dirname(this.path), O_RDONLY | O_DIRECTORY);
     try {
       const reference = parseReference(`oci:${this.path}:${tag}`);
-      using source = openSource(reference, directory.fd, parsePlatform(platform));
+      using source = openSource(reference, directory.fd, { platform: parsePlatform(platform) });
       return (await source.manifest()).digest;
     } catch (error) {
       return describeError(error);

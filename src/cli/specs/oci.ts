@@ -49,6 +49,13 @@ export const OCI_COMMAND: CommandSpec = {
           help: "Pick the image for this platform; that of this machine unless given",
         },
         {
+          name: "signature-policy",
+          kind: "string",
+          value: "FILE",
+          notEmpty: true,
+          help: "Use this containers-policy.json(5) instead of the user's or the system's",
+        },
+        {
           name: "local-fetch",
           kind: "enum",
           choices: [{ value: "disabled" }, { value: "auto" }, { value: "zerocopy" }],

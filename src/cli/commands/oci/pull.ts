@@ -12,11 +12,11 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const platform = args.text("platform");
   using repository = openRepository(context);
   repository.ensureWritable();
-  using source = openSource(
-    reference,
-    repository.dir.fd,
-    platform === undefined ? undefined : parsePlatform(platform),
-  );
+  const policyFile = args.text("signature-policy");
+  using source = openSource(reference, repository.dir.fd, {
+    ...(platform !== undefined && { platform: parsePlatform(platform) }),
+    ...(policyFile !== undefined && { policyFile }),
+  });
   const { jobs } = context.globals;
   const report = await pullImage(repository, source, {
     tag: args.optional("NAME") ?? reference.text,

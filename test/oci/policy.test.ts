@@ -1,0 +1,63 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { CfsError, describeError, kindOf } from "../../src/errors.ts";
+import { enforcePolicy } from "../../src/oci/policy.ts";
+import { parseReference } from "../../src/oci/reference.ts";
+import { Scratch } from "../repository/support.ts";
+
+const ACCEPT = [{ type: "insecureAcceptAnything" }];
+const REJECT = [{ type: "reject" }];
+const SIGNED = [{ type: "signedBy", keyType: "GPGKeys", keyPath: "/key" }];
+
+function answer(policy: unknown, reference: (scratch: Scratch) => string): string {
+  using scratch = new Scratch();
+  mkdirSync(scratch.join("images/app"), { recursive: true });
+  symlinkSync("images", scratch.join("link"));
+  const text = typeof policy === "string" ? policy : JSON.stringify(policy).replaceAll("$DIR", scratch.path);
+  writeFileSync(scratch.join("policy.json"), text);
+  try {
+    enforcePolicy(parseReference(reference(scratch)), scratch.join("policy.json"));
+    return "accepted";
+  } catch (error) {
+    if (!(error instanceof CfsError)) throw error;
+    return `${kindOf(error)}: ${describeError(error)}`;
+  }
+}
+
+const oci = (scratch: Scratch) => `oci:${scratch.join("images/app")}:v1`;
+const throughLink = (scratch: Scratch) => `oci:${scratch.join("link/app")}:v1`;
+const archive = (scratch: Scratch) => `oci-archive:${scratch.join("a.tar")}`;
+const local = (scopes: object) => ({ default: REJECT, transports: { oci: scopes } });
+
+describe("signature policy", () => {
+  test.each<[string, unknown, (scratch: Scratch) => string, string]>([
+    ["the default accepts", { default: ACCEPT }, oci, "accepted"],
+    ["the default rejects", { default: REJECT }, oci, "Permission"],
+    ["the transport's scope goes first", local({ "": ACCEPT }), oci, "accepted"],
+    ["another transport's does not count", local({ "": ACCEPT }), archive, "Permission"],
+    ["a directory above", local({ "$DIR/images": ACCEPT }), oci, "accepted"],
+    ["the directory itself", local({ "$DIR/images/app": ACCEPT, "$DIR/images": REJECT }), oci, "accepted"],
+    ["the tag", local({ "$DIR/images/app:v1": REJECT, "$DIR/images/app": ACCEPT }), oci, "Permission"],
+    ["another tag", local({ "$DIR/images/app:v2": ACCEPT }), oci, "Permission"],
+    ["links are resolved", local({ "$DIR/images/app": ACCEPT }), throughLink, "accepted"],
+    ["a name that only begins the same", local({ "$DIR/ima": ACCEPT }), oci, "Permission"],
+    ["all requirements must be met", { default: [...ACCEPT, ...REJECT] }, oci, "Permission"],
+    ["signatures that can't be checked", { default: SIGNED }, oci, "Unsupported"],
+    ["no requirement at all", { default: [] }, oci, "Invalid"],
+    ["no default", { transports: {} }, oci, "Invalid"],
+    ["no JSON", "{", oci, "Invalid"],
+    ["a requirement without type", { default: [{}] }, oci, "Invalid"],
+    [
+      "a scope that is inherited",
+      local(JSON.parse('{"__proto__": [{"type": "insecureAcceptAnything"}]}')),
+      oci,
+      "Permission",
+    ],
+  ])("%s", (_, policy, reference, expected) => {
+    expect(answer(policy, reference).split(":")[0]).toBe(expected);
+  });
+
+  test("a policy that is named must be there", () => {
+    expect(() => enforcePolicy(parseReference("oci:x"), "/nonexistent/policy.json")).toThrow("No such file");
+  });
+});
