@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { CFSCTL, cfsctlOk } from "../support/cfsctl.ts";
+import { findReference } from "../support/reference.ts";
+import { repositoryContent } from "../support/repository-content.ts";
+import { hasTool } from "../support/skip.ts";
+import { type TempDir, tempDir } from "../support/temp.ts";
+import { debianLayout, TAG } from "./debian-image.ts";
+
+const REFERENCE = findReference();
+
+/** The layout, or why there is none. */
+function available(): { layout: string } | { why: string } {
+  if (process.getuid?.() !== 0) return { why: "needs root" };
+  for (const tool of ["debootstrap", "umoci", "fsck.erofs", "getcap"]) {
+    if (!hasTool(tool)) return { why: `needs ${tool}` };
+  }
+  if (REFERENCE === undefined) return { why: "needs the reference (test/interop/install-reference)" };
+  try {
+    return { layout: debianLayout() };
+  } catch (error) {
+    return { why: `no image could be made: ${(error as Error).message}` };
+  }
+}
+
+const found = available();
+const layout = "layout" in found ? found.layout : "";
+if ("why" in found) console.log(`skipped: ${found.why}`);
+
+function command(...argv: string[]): string {
+  const result = Bun.spawnSync(argv, { stdout: "pipe", stderr: "pipe" });
+  if (!result.success) throw new Error(`${argv.join(" ")}: ${result.stdout}${result.stderr}`);
+  return result.stdout.toString();
+}
+
+describe.skipIf("why" in found)("a distribution in three layers", () => {
+  let scratch: TempDir;
+  let ours: string;
+  let theirs: string;
+
+  beforeAll(() => {
+    scratch = tempDir();
+    ours = scratch.join("ours");
+    theirs = scratch.join("theirs");
+  });
+  afterAll(() => scratch[Symbol.dispose](), 60_000);
+
+  test("gives the repository that the reference makes of it", () => {
+    const [a, b] = [
+      [CFSCTL, ours],
+      [REFERENCE!, theirs],
+    ].map(([program, repository]) => {
+      const run = (...args: string[]) => command(program!, "--repo", repository!, ...args);
+      run("init", "--insecure");
+      const pulled = run("oci", "pull", `oci:${layout}:${TAG}`, "debian");
+      run("gc");
+      return {
+        pulled: pulled.split("\n").filter((line) => !line.startsWith("verity ")),
+        dump: sha256(run("oci", "dump", "debian")),
+        id: run("oci", "compute-id", "debian"),
+        images: run("oci", "images"),
+        checked: run("oci", "fsck"),
+        content: repositoryContent(repository!, "sha512"),
+      };
+    });
+    expect(a!).toEqual(b!);
+    expect(a!.checked).toContain("status: ok");
+    expect(a!.content.objects.length).toBeGreaterThan(3000);
+  }, 240_000);
+
+  test("gives an image that fsck.erofs accepts", () => {
+    const id = cfsctlOk(["--repo", ours, "oci", "compute-id", "debian"]).trim();
+    // it exits with 1 when it finds something
+    expect(command("fsck.erofs", join(ours, "images", id))).not.toContain("error");
+  });
+
+  test("is seen through the mount as umoci unpacks it", () => {
+    const bundle = scratch.join("bundle");
+    command("umoci", "unpack", "--image", `${layout}:${TAG}`, bundle);
+    const unpacked = join(bundle, "rootfs");
+    const mountpoint = scratch.join("mnt");
+    mkdirSync(mountpoint);
+    cfsctlOk(["--repo", ours, "oci", "mount", "debian", mountpoint]);
+    try {
+      const expected = listTree(unpacked);
+      const seen = listTree(mountpoint);
+      // what is made so on purpose: the root is like /usr, /run is empty and as old as /usr
+      const usr = expected.get("usr")!;
+      expected.set("", { ...usr });
+      for (const path of expected.keys()) if (path.startsWith("run/")) expected.delete(path);
+      expected.get("run")!.mtime = usr.mtime;
+      expect(differences(seen, expected)).toEqual([]);
+      const total = [...seen.values()].reduce((sum, { size }) => sum + size, 0);
+      expect(total).toBeGreaterThan(200e6);
+      expect(capabilities(mountpoint)).toEqual(capabilities(unpacked));
+      expect(capabilities(mountpoint).join()).toContain("opt/privileged");
+    } finally {
+      command("umount", mountpoint);
+    }
+  }, 120_000);
+});
+
+interface Seen {
+  readonly mode: string;
+  readonly owner: string;
+  /** Seconds: layers made by umoci have no fraction. */
+  mtime: number;
+  readonly size: number;
+  readonly links: number;
+  readonly device: number;
+  /** SHA-256 of a file, target of a symlink. */
+  readonly content: string;
+}
+
+/** Everything below a directory, by path. */
+function listTree(root: string, path = "", found = new Map<string, Seen>()): Map<string, Seen> {
+  const full = join(root, path);
+  const stat = lstatSync(full);
+  found.set(path, {
+    mode: stat.mode.toString(8),
+    owner: `${stat.uid}:${stat.gid}`,
+    mtime: Math.floor(stat.mtimeMs / 1000),
+    size: stat.isFile() ? stat.size : 0,
+    links: stat.isDirectory() ? 0 : stat.nlink,
+    device: stat.isCharacterDevice() || stat.isBlockDevice() ? stat.rdev : 0,
+    content: stat.isFile() ? hashFile(full) : stat.isSymbolicLink() ? readlinkSync(full) : "",
+  });
+  if (stat.isDirectory()) {
+    for (const name of readdirSync(full)) listTree(root, path === "" ? name : `${path}/${name}`, found);
+  }
+  return found;
+}
+
+function differences(seen: Map<string, Seen>, expected: Map<string, Seen>): string[] {
+  const paths = [...new Set([...seen.keys(), ...expected.keys()])].sort();
+  return paths
+    .filter((path) => !Bun.deepEquals(seen.get(path), expected.get(path)))
+    .map((path) => `${path}: ${JSON.stringify(seen.get(path))}, not ${JSON.stringify(expected.get(path))}`)
+    .slice(0, 20);
+}
+
+/** `path capabilities` of each file that has some. */
+function capabilities(root: string): string[] {
+  return command("getcap", "-r", root)
+    .split("\n")
+    .map((line) => line.replace(root, ""))
+    .filter((line) => line !== "")
+    .sort();
+}
+
+const buffer = Buffer.alloc(1 << 20);
+
+function hashFile(path: string): string {
+  const hash = createHash("sha256");
+  const fd = openSync(path, "r");
+  for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
+  closeSync(fd);
+  return hash.digest("hex");
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
