@@ -5,7 +5,7 @@ import { lookUpStream, openStreamObject } from "../repository/streams.ts";
 import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "./config.ts";
-import { computeDigest, digestAlgorithm, isSupportedAlgorithm, type OciDigest } from "./digest.ts";
+import { computeDigest, digestAlgorithm, isDigest, isSupportedAlgorithm, type OciDigest } from "./digest.ts";
 import { readDocument, type StoredDocument } from "./documents.ts";
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
 import { configRef, layerStream, manifestStream } from "./streams.ts";
@@ -24,14 +24,16 @@ export interface OciFsckReport {
 /**
  * Checks that tagged images are complete: manifest and config are what their digests say, each layer is named by
  * both of them, linked and present.
- * @param name one tag; all of them by default.
+ * @param name one tag, or the digest of a manifest with or without `@`; all tags by default.
  */
 export function checkImages(repository: Repository, name?: string): OciFsckReport {
   const report: OciFsckReport = { imagesChecked: 0, imagesCorrupted: 0, errors: [] };
   const names = name === undefined ? listTags(repository).map((tag) => tag.name) : [name];
   for (const tag of names) {
     const check = new ImageCheck(repository, tag);
-    check.run();
+    const digest = name?.replace(/^@/, "") ?? "";
+    if (isDigest(digest) && lookUpTag(repository, tag) === undefined) check.manifest(digest);
+    else check.tag();
     report.imagesChecked++;
     if (check.errors.length > 0) report.imagesCorrupted++;
     report.errors.push(...check.errors);
@@ -49,7 +51,7 @@ class ImageCheck {
     this.#tag = tag;
   }
 
-  run(): void {
+  tag(): void {
     if (this.#tag.startsWith("@")) {
       this.#report("invalid-ref-name", "leading '@' is reserved for digest references");
       return;
@@ -59,7 +61,10 @@ class ImageCheck {
       if (found === undefined) throw new CfsError("NotFound", `OCI reference not found: ${this.#tag}`);
       return found;
     });
-    if (digest === undefined) return;
+    if (digest !== undefined) this.manifest(digest);
+  }
+
+  manifest(digest: OciDigest): void {
     const stored = this.#try("manifest-read-failed", () => this.#readManifest(digest));
     if (stored === undefined || !this.#isIntact(stored, digest, "manifest-digest-mismatch")) return;
     const manifest = this.#try("manifest-parse-failed", () =>

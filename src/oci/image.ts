@@ -67,6 +67,12 @@ export function openImage(repository: Repository, name: string): StoredImage {
   return openManifest(repository, digest);
 }
 
+/** The config that a name leads to, or that of the image that it leads to. @throws CfsError NotFound, Corrupt */
+export function openNamedConfig(repository: Repository, name: string): StoredConfig {
+  const { document, digest } = resolveName(repository, name);
+  return document === "config" ? openConfig(repository, digest) : openManifest(repository, digest).config;
+}
+
 /** @throws CfsError NotFound, Corrupt */
 export function openManifest(repository: Repository, digest: OciDigest): StoredImage {
   try {

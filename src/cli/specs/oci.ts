@@ -92,7 +92,7 @@ export const OCI_COMMAND: CommandSpec = {
       name: "tag",
       summary: "Give an image another name",
       positionals: [
-        { name: "MANIFEST_DIGEST", help: "Digest of a manifest in the repository" },
+        { name: "MANIFEST_DIGEST", help: "Digest of a manifest in the repository, or another tag" },
         { name: "NAME", help: "The tag; must not begin with '@'" },
       ],
       load: () => import("../commands/oci/tag.ts"),
@@ -149,7 +149,9 @@ export const OCI_COMMAND: CommandSpec = {
     {
       name: "fsck",
       summary: "Check images and the repository for damage",
-      positionals: [{ name: "IMAGE", optional: true, help: "Check only this tag instead of all" }],
+      positionals: [
+        { name: "IMAGE", optional: true, help: "Check only this tag or manifest instead of all tags" },
+      ],
       options: [
         { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
         { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },

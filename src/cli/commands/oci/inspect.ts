@@ -1,4 +1,4 @@
-import { openImage } from "../../../oci/image.ts";
+import { openImage, openNamedConfig } from "../../../oci/image.ts";
 import { imageRef } from "../../../oci/image-refs.ts";
 import { listReferrers } from "../../../oci/list.ts";
 import type { Arguments } from "../../arguments.ts";
@@ -9,10 +9,15 @@ import { openRepository } from "../../repository.ts";
 export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
   const { out } = context;
-  const { manifest, config } = openImage(repository, args.required("IMAGE"));
-  const configBytes = config.document.bytes;
-  if (args.flag("manifest") || args.flag("config")) {
-    out.bytes(args.flag("manifest") ? manifest.bytes : configBytes);
+  const name = args.required("IMAGE");
+  if (args.flag("config")) {
+    out.bytes(openNamedConfig(repository, name).document.bytes);
+    out.line();
+    return;
+  }
+  const { manifest, config } = openImage(repository, name);
+  if (args.flag("manifest")) {
+    out.bytes(manifest.bytes);
     out.line();
     return;
   }
@@ -21,7 +26,7 @@ export function run(context: Context, args: Arguments): void {
   const version = repository.erofsVersion;
   out.json({
     manifest: text.decode(manifest.bytes),
-    config: text.decode(configBytes),
+    config: text.decode(config.document.bytes),
     referrers: listReferrers(repository).get(manifest.digest) ?? [],
     composefs_erofs: namedRefs.get(imageRef(version)) ?? null,
     composefs_boot_erofs: namedRefs.get(imageRef(version, true)) ?? null,

@@ -1,14 +1,29 @@
-import { writeTag } from "../../../oci/tags.ts";
+import type { OciDigest } from "../../../oci/digest.ts";
+import { resolveName } from "../../../oci/image.ts";
+import { lookUpTag, writeTag } from "../../../oci/tags.ts";
+import type { Repository } from "../../../repository/repository.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
 import { digestArgument } from "./arguments.ts";
 
+const SOURCE = "MANIFEST_DIGEST";
+
 /** `cfsctl oci tag MANIFEST_DIGEST NAME` */
 export function run(context: Context, args: Arguments): void {
-  const digest = digestArgument(args, "MANIFEST_DIGEST");
   const name = args.required("NAME");
   using repository = openRepository(context);
+  const digest = manifestArgument(repository, args);
   writeTag(repository, digest, name);
   context.out.line(`Tagged ${digest} as ${name}`);
+}
+
+/** A digest, or whatever else names a manifest in the repository. */
+function manifestArgument(repository: Repository, args: Arguments): OciDigest {
+  const text = args.required(SOURCE);
+  if (text.startsWith("@")) {
+    const { document, digest } = resolveName(repository, text);
+    if (document === "manifest") return digest;
+  }
+  return lookUpTag(repository, text) ?? digestArgument(args, SOURCE);
 }
