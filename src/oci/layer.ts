@@ -1,12 +1,12 @@
 import { CfsError, withContext } from "../errors.ts";
 import type { Repository } from "../repository/repository.ts";
-import { lookUpStream, type OpenStream, openStreamObject } from "../repository/streams.ts";
+import { copyStream, lookUpStream, type OpenStream, openStreamObject } from "../repository/streams.ts";
 import { CONTENT_LAYER } from "../splitstream/format.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import type { OciDigest } from "./digest.ts";
 import { dumpLayer } from "./layer-dump.ts";
 import { sparseExpander } from "./sparse.ts";
-import { layerEntries, writeStream } from "./stored-layer.ts";
+import { layerEntries } from "./stored-layer.ts";
 import { layerStream } from "./streams.ts";
 
 export interface LayerSummary {
@@ -47,7 +47,7 @@ export function writeLayer(
   write: (piece: Uint8Array<ArrayBufferLike>) => void,
 ): void {
   using stream = openLayer(repository, diffId);
-  writeStream(repository, stream, write);
+  copyStream(repository, stream.reader, write);
 }
 
 /** Gives the entries of a layer to `write` as lines of a dumpfile; those before a bad entry come before the error. */
