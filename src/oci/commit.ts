@@ -1,12 +1,12 @@
-import { collectObjects } from "../erofs/collect.ts";
 import { MAX_IMAGE_SIZE } from "../erofs/format.ts";
+import { scanObjectDigests } from "../erofs/scan.ts";
 import { writeImage } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
 import { lookUpImage } from "../repository/images.ts";
 import { placeLink } from "../repository/links.ts";
 import type { ErofsVersion } from "../repository/meta.ts";
 import { objectTarget } from "../repository/names.ts";
-import { hasAllObjects } from "../repository/presence.ts";
+import type { ObjectChecklist } from "../repository/presence.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream } from "../repository/streams.ts";
 import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
@@ -97,13 +97,16 @@ export function commitArtifact(
 }
 
 /**
- * What `commitImage` would return when there is nothing left for it to do: documents and images are present and
- * linked. Whether the layers are complete is not looked at.
+ * What `commitImage` would return when there is nothing left for it to do: documents and images are present, intact
+ * and linked.
+ * @param checklist gets the objects that the images refer to; whether they and the layers' are there is for the
+ *   caller to find out.
  */
 export function findCommitted(
   repository: Repository,
   manifest: Manifest,
   config: ImageConfig,
+  checklist: ObjectChecklist,
 ): CommittedImage | undefined {
   try {
     const manifestId = lookUpStream(repository, manifestStream(manifest.digest));
@@ -120,7 +123,7 @@ export function findCommitted(
     const linked = images.filter(
       (image): image is CommittedImage["images"][number] => image.id !== undefined,
     );
-    if (linked.length !== images.length || !linked.every(({ id }) => hasImage(repository, id)))
+    if (linked.length !== images.length || !linked.every(({ id }) => checkImage(repository, id, checklist)))
       return undefined;
 
     const bootRefs = previousBootRefs(repository, config.digest);
@@ -158,11 +161,12 @@ function sameRefs(found: ReadonlyMap<string, ObjectId>, expected: readonly [stri
   return found.size === wanted.size && [...wanted].every(([name, id]) => found.get(name) === id);
 }
 
-/** Whether an image is linked and intact, and everything that it refers to is present. */
-function hasImage(repository: Repository, id: ObjectId): boolean {
+/** Whether an image is linked and intact; the objects that it refers to are added to `checklist`. */
+function checkImage(repository: Repository, id: ObjectId, checklist: ObjectChecklist): boolean {
   if (lookUpImage(repository, id) !== id) return false;
   const image = repository.objects.read(id, MAX_IMAGE_SIZE);
-  return hasAllObjects(repository, collectObjects(image, repository.algorithm));
+  scanObjectDigests(image, repository.algorithm, (bytes, offset) => checklist.add(bytes, offset));
+  return true;
 }
 
 /** The splitstream of each layer, once, in the order of `ids`. @throws CfsError NotFound */

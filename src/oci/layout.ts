@@ -1,6 +1,6 @@
 import { fromText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { ENOENT, isErrno } from "../sys/errno.ts";
+import { ELOOP, ENOENT, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { O_DIRECTORY, O_RDONLY, open, pread } from "../sys/file.ts";
 import { openBeneath } from "../sys/openat2.ts";
@@ -118,6 +118,12 @@ export class LayoutDirectory implements LayoutFiles {
       file = openBeneath(this.#directory.fd, fromText(path), O_RDONLY | O_NONBLOCK, "refuse", label);
     } catch (error) {
       if (isErrno(error, ENOENT)) throw new CfsError("NotFound", `${label} does not exist`);
+      if (isErrno(error, ELOOP)) {
+        throw new CfsError("Invalid", `${label} is a symbolic link or lies behind one`, {
+          cause: error,
+          hint: "copy the image, so that its blobs lie in the layout itself",
+        });
+      }
       throw error;
     }
     const status = fstat(file);

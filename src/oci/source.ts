@@ -63,8 +63,12 @@ export async function readBlob(
 /** @throws CfsError Corrupt */
 export function checkBlobSize(descriptor: Descriptor, found: number): void {
   if (descriptor.size !== found) {
-    throw new CfsError("Corrupt", `Expected size ${descriptor.size} but found ${found}`, {
-      data: { digest: descriptor.digest, expected: descriptor.size, found },
-    });
+    throw new CfsError(
+      "Corrupt",
+      `${descriptor.digest}: Expected size ${descriptor.size} but found ${found}`,
+      {
+        data: { digest: descriptor.digest, expected: descriptor.size, found },
+      },
+    );
   }
 }

@@ -1,62 +1,98 @@
-import { openDirectory, readDirectory } from "../sys/dir.ts";
+import { DigestTable } from "../splitstream/digest-table.ts";
+import { openDirectory, visitNames } from "../sys/dir.ts";
 import { ENOENT, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import type { Repository } from "./repository.ts";
 
-/** Ids looked at together: bounds the memory, and is enough for listing directories to pay. */
-const BATCH = 65_536;
-/** Below this many ids in one directory they are asked for one by one. */
-const MIN_LISTED = 8;
+/** With fewer objects than this they are asked for one by one. */
+const MIN_LISTED = 2048;
 /** A directory that holds this many times the names wanted is not read to its end. */
 const MAX_LISTED_RATIO = 16;
 
+/** Value of a hexadecimal digit by its character, 255 for other characters. */
+const HEX_VALUES = new Uint8Array(256).fill(255);
+for (let i = 0; i < 16; i++) HEX_VALUES["0123456789abcdef".charCodeAt(i)] = i;
+
 /**
- * Whether all objects are in the repository. Reading a directory of `objects/` takes as long as asking for six of its
- * files, so the ids are sorted by directory first.
+ * Objects of which all have to be in the repository. Reading a directory of `objects/` takes as long as asking for six
+ * of its files, so the directories are read; and names are compared as bytes, since making strings of them would
+ * take most of the time.
  */
-export function hasAllObjects(repository: Repository, ids: Iterable<ObjectId>): boolean {
-  let buckets = new Map<string, ObjectId[]>();
-  let count = 0;
-  for (const id of ids) {
-    const prefix = id.slice(0, 2);
-    const bucket = buckets.get(prefix);
-    if (bucket === undefined) buckets.set(prefix, [id]);
-    else bucket.push(id);
-    if (++count % BATCH === 0) {
-      if (!hasBuckets(repository, buckets)) return false;
-      buckets = new Map();
+export class ObjectChecklist {
+  readonly #repository: Repository;
+  readonly #wanted: DigestTable;
+  readonly #size: number;
+
+  constructor(repository: Repository) {
+    this.#repository = repository;
+    this.#size = repository.algorithm.size;
+    this.#wanted = new DigestTable(this.#size);
+  }
+
+  /** @param digests one after the other. */
+  addAll(digests: Buffer<ArrayBufferLike>): void {
+    for (let at = 0; at < digests.length; at += this.#size) this.add(digests, at);
+  }
+
+  /** Adds the digest that begins at `offset` of `bytes`. */
+  add(bytes: Buffer<ArrayBufferLike>, offset: number): void {
+    this.#wanted.indexOfBytes(bytes, offset);
+  }
+
+  /** Whether every one of the objects is there. */
+  areAllPresent(): boolean {
+    const found = new Uint8Array(this.#wanted.length);
+    if (found.length >= MIN_LISTED) this.#readDirectories(found);
+    const digests = this.#wanted.bytes();
+    for (let i = 0; i < found.length; i++) {
+      if (found[i] === 1) continue;
+      const id = digests.hexSlice(i * this.#size, (i + 1) * this.#size) as ObjectId;
+      if (!this.#repository.objects.has(id)) return false;
+    }
+    return true;
+  }
+
+  /** Marks what lies in the directories; what is not marked may still be there. */
+  #readDirectories(found: Uint8Array): void {
+    const digests = this.#wanted.bytes();
+    const wanted = new Uint32Array(256);
+    for (let at = 0; at < digests.length; at += this.#size) wanted[digests[at]!]!++;
+    const name = Buffer.alloc(this.#size);
+    for (let prefix = 0; prefix < 256; prefix++) {
+      if (wanted[prefix] === 0) continue;
+      using directory = this.#open(prefix);
+      if (directory === undefined) continue;
+      name[0] = prefix;
+      let left = wanted[prefix]! * MAX_LISTED_RATIO;
+      visitNames(directory, (bytes, start) => {
+        if (parseHex(bytes, start, name)) {
+          const index = this.#wanted.find(name, 0);
+          if (index >= 0) found[index] = 1;
+        }
+        return --left > 0;
+      });
     }
   }
-  return hasBuckets(repository, buckets);
+
+  #open(prefix: number): Fd | undefined {
+    try {
+      return openDirectory(this.#repository.dir.fd, `objects/${prefix.toString(16).padStart(2, "0")}`);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return undefined;
+      throw error;
+    }
+  }
 }
 
-function hasBuckets(repository: Repository, buckets: ReadonlyMap<string, readonly ObjectId[]>): boolean {
-  for (const [prefix, ids] of buckets) {
-    const names = ids.length < MIN_LISTED ? undefined : namesBelow(repository, prefix, ids.length);
-    const isPresent =
-      names === undefined
-        ? (id: ObjectId) => repository.objects.has(id)
-        : (id: ObjectId) => names.has(id.slice(2));
-    if (!ids.every(isPresent)) return false;
+/** Decodes the name that begins at `start` into `out` from its second byte on; false when it is no object's name. */
+function parseHex(bytes: Uint8Array, start: number, out: Uint8Array): boolean {
+  let at = start;
+  for (let i = 1; i < out.length; i++, at += 2) {
+    const high = HEX_VALUES[bytes[at]!]!;
+    const low = HEX_VALUES[bytes[at + 1]!]!;
+    if ((high | low) > 15) return false;
+    out[i] = (high << 4) | low;
   }
-  return true;
-}
-
-/** Names in `objects/PREFIX`; undefined when there are far more than wanted. */
-function namesBelow(repository: Repository, prefix: string, wanted: number): Set<string> | undefined {
-  const names = new Set<string>();
-  let opened: Fd;
-  try {
-    opened = openDirectory(repository.dir.fd, `objects/${prefix}`);
-  } catch (error) {
-    if (isErrno(error, ENOENT)) return names;
-    throw error;
-  }
-  using directory = opened;
-  for (const { name } of readDirectory(directory)) {
-    names.add(name);
-    if (names.size > wanted * MAX_LISTED_RATIO) return undefined;
-  }
-  return names;
+  return bytes[at] === 0;
 }

@@ -25,6 +25,11 @@ export class DigestTable {
     return this.#length;
   }
 
+  /** Index of the digest that begins at `offset` of `bytes`, or -1. */
+  find(bytes: Buffer<ArrayBufferLike>, offset: number): number {
+    return this.#slots[this.#slotOf(bytes, offset)]!;
+  }
+
   /** Index of the digest, added when it is new. */
   indexOf(id: ObjectId): number {
     this.#one.hexWrite(id);
@@ -33,20 +38,27 @@ export class DigestTable {
 
   /** As `indexOf`, for the digest that begins at `offset` of `bytes`. */
   indexOfBytes(bytes: Buffer<ArrayBufferLike>, offset: number): number {
+    const slot = this.#slotOf(bytes, offset);
+    const index = this.#slots[slot]!;
+    return index === EMPTY ? this.#add(slot, bytes, offset) : index;
+  }
+
+  /** The slot where the digest is, or where it would go. */
+  #slotOf(bytes: Buffer<ArrayBufferLike>, offset: number): number {
     const size = this.#size;
     const mask = this.#slots.length - 1;
     let slot = bytes.readUInt32LE(offset) & mask;
     for (;;) {
       const index = this.#slots[slot]!;
-      if (index === EMPTY) return this.#add(slot, bytes, offset);
+      if (index === EMPTY) return slot;
       if (bytes.compare(this.#digests, index * size, (index + 1) * size, offset, offset + size) === 0)
-        return index;
+        return slot;
       slot = (slot + 1) & mask;
     }
   }
 
   /** All digests, one after the other. */
-  bytes(): Uint8Array {
+  bytes(): Buffer<ArrayBuffer> {
     return this.#digests.subarray(0, this.#length * this.#size);
   }
 

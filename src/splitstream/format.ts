@@ -166,21 +166,22 @@ export function parseNamedRefs(plain: Uint8Array, streamRefs: ObjectIdTable): Ma
 /** A table of digests as it stands in the file, decoded on demand: a layer may have a million of them. */
 export class ObjectIdTable implements Iterable<ObjectId> {
   readonly length: number;
-  readonly #bytes: Buffer;
+  /** The digests, one after the other. */
+  readonly bytes: Buffer;
   readonly #size: number;
 
   /** @param what for the error when the length is no multiple of the digest size. */
   constructor(bytes: Uint8Array, algorithm: Algorithm, what: string) {
     if (bytes.length % algorithm.size !== 0)
       throw corrupt(`Error reading ${what}: its length is no multiple of a digest`);
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#size = algorithm.size;
     this.length = bytes.length / algorithm.size;
   }
 
   /** @param index 0 … length - 1, to be checked by the caller. */
   at(index: number): ObjectId {
-    return this.#bytes.hexSlice(index * this.#size, (index + 1) * this.#size) as ObjectId;
+    return this.bytes.hexSlice(index * this.#size, (index + 1) * this.#size) as ObjectId;
   }
 
   *[Symbol.iterator](): Generator<ObjectId> {

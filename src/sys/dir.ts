@@ -29,18 +29,25 @@ const dirents = pinned(BUFFER_SIZE);
 const direntBytes = Buffer.from(dirents.bytes.buffer);
 
 /**
- * The next entries of an open directory, without `.` and `..`; an empty list only at the end.
- * A batch is what fits in 32 KiB, so memory stays bounded however large the directory is.
+ * Fills the buffer with the next records of an open directory; 0 at the end. What fits in 32 KiB is read at once, so
+ * memory stays bounded however large the directory is.
  * The records are struct linux_dirent64: u64 inode, s64 offset, u16 length, u8 type, name up to NUL.
  */
-function nextBatch(fd: Fd): DirEntry[] {
-  const batch: DirEntry[] = [];
-  while (batch.length === 0) {
+function readRecords(fd: Fd): number {
+  for (;;) {
     const length = orErrno(
       libc.syscall(NR.getdents64, fd.fd, dirents.address as Pointer, BUFFER_SIZE, 0, 0, 0),
     );
-    if (length === -EINTR) continue;
-    if (check(length, "getdents64", fd.path) === 0) break;
+    if (length !== -EINTR) return check(length, "getdents64", fd.path);
+  }
+}
+
+/** The next entries, without `.` and `..`; an empty list only at the end. */
+function nextBatch(fd: Fd): DirEntry[] {
+  const batch: DirEntry[] = [];
+  while (batch.length === 0) {
+    const length = readRecords(fd);
+    if (length === 0) break;
     for (let at = 0; at < length; ) {
       const next = at + direntBytes.readUInt16LE(at + 16);
       const type = direntBytes[at + 18]!;
@@ -50,6 +57,19 @@ function nextBatch(fd: Fd): DirEntry[] {
     }
   }
   return batch;
+}
+
+/**
+ * Shows the names in an open directory, `.` and `..` too, as bytes: no string is made, which makes this several times
+ * faster than `readDirectory` where only known names are looked for.
+ * @param visit gets a buffer in which the name begins at `start` and ends with NUL; false ends the walk.
+ */
+export function visitNames(fd: Fd, visit: (bytes: Uint8Array, start: number) => boolean): void {
+  for (let length = readRecords(fd); length > 0; length = readRecords(fd)) {
+    for (let at = 0; at < length; at += direntBytes.readUInt16LE(at + 16)) {
+      if (!visit(direntBytes, at + 19)) return;
+    }
+  }
 }
 
 /**

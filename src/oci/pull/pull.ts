@@ -1,6 +1,7 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { defaultJobs } from "../../parallel/pool.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
+import { ObjectChecklist } from "../../repository/presence.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { Fd } from "../../sys/fd.ts";
 import type { ObjectId } from "../../verity/digest.ts";
@@ -94,11 +95,13 @@ async function pullManifest(
   }
 
   const config = parseConfig(configBytes, digestAlgorithm(manifest.config.digest));
-  const missing = missingLayers(repository, layersOf(manifest, config));
-  if (missing.length === 0) {
-    const committed = findCommitted(repository, manifest, config);
-    if (committed !== undefined) return report(committed, NO_STATISTICS, true);
+  const layers = layersOf(manifest, config);
+  const checklist = new ObjectChecklist(repository);
+  const committed = findCommitted(repository, manifest, config, checklist);
+  if (committed !== undefined && areLayersComplete(repository, config.diffIds, checklist)) {
+    return report(committed, NO_STATISTICS, true);
   }
+  const missing = missingLayers(repository, layers);
   using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
   const statistics = await importLayers(repository, source, missing, {
@@ -117,7 +120,6 @@ async function pullManifest(
 /** The layers that have to be imported, each once. */
 function missingLayers(repository: Repository, layers: readonly ImageLayer[]): ImageLayer[] {
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
-  if (areLayersComplete(repository, [...byId.keys()])) return [];
   return [...byId.values()].filter(({ id }) => !areLayersComplete(repository, [id]));
 }
 
