@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly stdin?: Uint8Array | string;
   /** Name under which the program is called. */
   readonly argv0?: string;
+  /** After this time it is killed; the code is then that of no exit. */
+  readonly timeoutMs?: number;
 }
 
 export interface RunResult {
@@ -33,11 +35,12 @@ export function cfsctl(args: readonly string[], options: RunOptions = {}): RunRe
 /** As `cfsctl`, with the bytes of stdout. */
 export function cfsctlBytes(
   args: readonly string[],
-  { cwd, env, stdin, argv0 }: RunOptions = {},
+  { cwd, env, stdin, argv0, timeoutMs }: RunOptions = {},
 ): { readonly code: number; readonly stdout: Buffer; readonly stderr: string } {
   const result = Bun.spawnSync([CFSCTL, ...args], {
     ...(cwd !== undefined && { cwd }),
     ...(argv0 !== undefined && { argv0 }),
+    ...(timeoutMs !== undefined && { timeout: timeoutMs, killSignal: "SIGKILL" }),
     env: { ...process.env, ...ownVariables, ...env },
     stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
     stdout: "pipe",
