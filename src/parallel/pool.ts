@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { workerUrl } from "../worker-url.ts";
 import { type TransferredError, unpackError } from "./transfer.ts";
 
@@ -88,9 +87,4 @@ export class WorkerPool implements AsyncDisposable {
 
 function startWorker(): Worker {
   return new Worker(workerUrl, { smol: true });
-}
-
-/** Parallelism when nobody asked for another: the number of CPUs this process may use. */
-export function defaultJobs(): number {
-  return availableParallelism();
 }

@@ -1,5 +1,5 @@
 import { CfsError } from "../../errors.ts";
-import { defaultJobs } from "../../parallel/pool.ts";
+import { acquireJobs } from "../../parallel/jobs.ts";
 import { checkRepository, type FsckReport } from "../../repository/fsck.ts";
 import { findKeepers } from "../../repository/keepers.ts";
 import type { Repository } from "../../repository/repository.ts";
@@ -14,10 +14,11 @@ const AFFECTED_SHOWN = 50;
 /** `cfsctl fsck` */
 export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
+  using jobs = acquireJobs(context.globals.jobs);
   const report = await checkRepository(repository, {
     metadataOnly: args.flag("metadata-only"),
     deep: args.flag("deep"),
-    jobs: context.globals.jobs ?? defaultJobs(),
+    jobs: jobs.count,
   });
   const json = args.flag("json");
   const strict = args.flag("strict-exit");

@@ -1,5 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
-import { defaultJobs } from "../../parallel/pool.ts";
+import { acquireJobs } from "../../parallel/jobs.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
 import { ObjectChecklist } from "../../repository/presence.ts";
 import type { Repository } from "../../repository/repository.ts";
@@ -20,7 +20,7 @@ import { areLayersComplete } from "./presence.ts";
 export interface PullOptions {
   /** Tag to write when everything else is in place. */
   readonly tag?: string;
-  /** Threads; the number of CPUs by default. */
+  /** Threads; see `acquireJobs` for the default. */
   readonly jobs?: number;
   readonly progress?: Progress;
 }
@@ -83,7 +83,8 @@ async function pullManifest(
       unchanged,
     };
   };
-  const importOptions = { jobs: options.jobs ?? defaultJobs(), progress: options.progress ?? silentProgress };
+  using jobs = acquireJobs(options.jobs);
+  const importOptions = { jobs: jobs.count, progress: options.progress ?? silentProgress };
 
   if (!isContainerImage(manifest)) {
     const blobs = missingLayers(

@@ -1,6 +1,6 @@
 import { CfsError } from "../../../errors.ts";
 import { checkImages } from "../../../oci/fsck.ts";
-import { defaultJobs } from "../../../parallel/pool.ts";
+import { acquireJobs } from "../../../parallel/jobs.ts";
 import { checkRepository } from "../../../repository/fsck.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
@@ -10,8 +10,9 @@ import { jsonReport, printReport } from "../fsck.ts";
 /** `cfsctl oci fsck [IMAGE]` */
 export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
+  using jobs = acquireJobs(context.globals.jobs);
   const { out } = context;
-  const general = await checkRepository(repository, { jobs: context.globals.jobs ?? defaultJobs() });
+  const general = await checkRepository(repository, { jobs: jobs.count });
   const { imagesChecked, imagesCorrupted, errors } = checkImages(repository, args.optional("IMAGE"));
   const ok = general.errors.length === 0 && errors.length === 0;
   const json = args.flag("json");
