@@ -29,6 +29,8 @@ enum State {
   Ready,
   Taken,
   Done,
+  /** Working on it failed; nothing in it is of use. */
+  Failed,
 }
 
 /** `fd` of an item that is a whole file. */
@@ -249,7 +251,14 @@ export class SlabExchange {
 
   #work(slab: Slab): boolean {
     if (!slab.is(State.Ready) || !slab.take()) return false;
-    this.#process(slab);
+    try {
+      this.#process(slab);
+    } catch (error) {
+      // Before the slab is given up: its owner must find out that there are no results.
+      this.abort();
+      slab.become(State.Failed);
+      throw error;
+    }
     slab.become(State.Done);
     this.#wake(COMPLETED);
     if (++this.#processed % SLABS_PER_COLLECTION === 0) Bun.gc(true);

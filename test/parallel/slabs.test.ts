@@ -84,6 +84,26 @@ test("after an abort nobody waits, and slabs are taken back", () => {
   expect(one.acquire()).toBe(slab);
 });
 
+test.each(["its owner", "another thread"])(
+  "when %s fails at a slab, nobody waits for it or uses it",
+  (who) => {
+    const shared = createSlabs(2);
+    const full = () => {
+      throw new CfsError("Io", "the disk is full");
+    };
+    const owner = new SlabExchange(shared, 0, who === "its owner" ? full : sum);
+    const slab = owner.acquire()!;
+    slab.addItem(0, 1, 0, WHOLE_FILE, 0);
+    owner.submit(slab);
+    if (who === "its owner") expect(() => owner.finish(slab)).toThrow("the disk is full");
+    else expect(() => new SlabExchange(shared, 1, full).helpOthers()).toThrow("the disk is full");
+    expect(owner.aborted).toBe(true);
+    expect(() => owner.finish(slab)).toThrow(Aborted);
+    owner.withdraw();
+    expect(owner.acquire()).toBe(slab);
+  },
+);
+
 test("one thread works on what another has filled", () => {
   const shared = createSlabs(2);
   const owner = new SlabExchange(shared, 0, () => {
