@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { AT_FDCWD, O_NONBLOCK, O_RDONLY, O_WRONLY, pathBytes, tryOpenat, writeAll } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
+import { emptyStatus, S_IFIFO, S_IFMT, tryFstat } from "../sys/stat.ts";
 
 /** How many threads may be used; to be given back when they have ended. */
 export interface JobAllowance extends Disposable {
@@ -46,10 +47,10 @@ class JobServer implements JobAllowance {
         : [`/proc/self/fd/${pipe[1]}`, `/proc/self/fd/${pipe[2]}`];
     if (from === undefined || to === undefined) return undefined;
     // Opened anew, so that not blocking is our affair only: the pipe is shared with make's other children.
-    const readFd = tryOpenat(AT_FDCWD, pathBytes(from), O_RDONLY | O_NONBLOCK);
-    if (readFd < 0) return undefined;
-    const writeFd = tryOpenat(AT_FDCWD, pathBytes(to), O_WRONLY | O_NONBLOCK);
-    if (writeFd < 0) {
+    const readFd = openPipe(from, O_RDONLY);
+    if (readFd === undefined) return undefined;
+    const writeFd = openPipe(to, O_WRONLY);
+    if (writeFd === undefined) {
       libc.close(readFd);
       return undefined;
     }
@@ -64,4 +65,14 @@ class JobServer implements JobAllowance {
     if (this.#tokens.length > 0) writeAll(this.#writeFd, this.#tokens, "make's job server");
     libc.close(this.#writeFd);
   }
+}
+
+/** Make may have kept its descriptors to itself, and their numbers are then those of any other files. */
+function openPipe(path: string, access: number): number | undefined {
+  const fd = tryOpenat(AT_FDCWD, pathBytes(path), access | O_NONBLOCK);
+  if (fd < 0) return undefined;
+  const status = emptyStatus();
+  if (tryFstat(fd, status) >= 0 && (status.mode & S_IFMT) === S_IFIFO) return fd;
+  libc.close(fd);
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { availableParallelism } from "node:os";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { acquireJobs } from "../../src/parallel/jobs.ts";
 import { testNeeding } from "../support/skip.ts";
@@ -27,6 +28,24 @@ test("without make it is the number of CPUs", () => {
     using jobs = acquireJobs(undefined, { MAKEFLAGS });
     expect(jobs.count).toBe(cpus);
   }
+});
+
+test("a file that happens to have the number of make's pipe is left alone", () => {
+  const directory = mkdtempSync(join(tmpdir(), "cfsctl-jobs-"));
+  const path = join(directory, "file");
+  writeFileSync(path, "precious");
+  const fd = openSync(path, "r+");
+  {
+    using jobs = acquireJobs(undefined, { MAKEFLAGS: `-j9 --jobserver-auth=${fd},${fd}` });
+    expect(jobs.count).toBe(cpus);
+  }
+  {
+    using jobs = acquireJobs(undefined, { MAKEFLAGS: `-j9 --jobserver-auth=fifo:${path}` });
+    expect(jobs.count).toBe(cpus);
+  }
+  closeSync(fd);
+  expect(readFileSync(path, "utf8")).toBe("precious");
+  rmSync(directory, { recursive: true });
 });
 
 /** Runs a script below GNU make with `-jN`, twice in one recipe: the second must find what the first gave back. */
