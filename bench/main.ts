@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { findReference } from "../test/support/reference.ts";
-import { makeImage } from "./image.ts";
+import { makeImageApart } from "./image.ts";
 
 /**
  * Runs this project's binary and the reference in turn on the same input, and prints what each took and the ratio.
@@ -77,8 +77,8 @@ async function main(): Promise<void> {
   if (reference === undefined)
     throw new Error("the reference is missing: run test/interop/install-reference");
   mkdirSync(FOLDER, { recursive: true });
-  const image = makeImage(join(FOLDER, "image"));
-  const larger = makeImage(join(FOLDER, "image-2x"), 2);
+  const image = makeImageApart(join(FOLDER, "image"));
+  const larger = makeImageApart(join(FOLDER, "image-2x"), 2);
   console.log(
     `${availableParallelism()} CPUs; image: 2 layers, ${image.entries} entries, ${(image.plainBytes / 1e6).toFixed(0)} MB; ` +
       `twice as large: ${larger.entries} entries, ${(larger.plainBytes / 1e6).toFixed(0)} MB; ` +
