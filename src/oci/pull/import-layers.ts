@@ -24,6 +24,8 @@ export interface ImportOptions {
 /** Below this many transported bytes, starting threads takes longer than the work. */
 const SMALL_IMAGE = 2 * 1024 * 1024;
 const PROGRESS_INTERVAL_MS = 100;
+/** An image may have more layers than a process may have open files. */
+const MAX_OPEN_BLOBS = 128;
 
 /**
  * Imports layers, several at a time, each verified before its stream is linked.
@@ -38,15 +40,33 @@ export async function importLayers(
   const statistics: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
   if (layers.length === 0) return statistics;
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
+  const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+  await using pool = totalBytes < SMALL_IMAGE ? undefined : new WorkerPool(options.jobs);
+  for (let start = 0; start < largestFirst.length; start += MAX_OPEN_BLOBS) {
+    const some = largestFirst.slice(start, start + MAX_OPEN_BLOBS);
+    await importSome(repository, source, some, options, pool, statistics);
+  }
+  return statistics;
+}
+
+/** @param pool undefined to do the work in this thread. */
+async function importSome(
+  repository: Repository,
+  source: ImageSource,
+  layers: readonly ImageLayer[],
+  options: ImportOptions,
+  pool: WorkerPool | undefined,
+  statistics: SplitStatistics,
+): Promise<void> {
   using blobs = new DisposableStack();
   const tasks: LayerTask[] = [];
-  for (const layer of largestFirst) {
+  for (const layer of layers) {
     tasks.push(layerTask(layer, blobs.use(await source.openBlob(layer.descriptor)), options.kind));
   }
 
   const progress = new ProgressReader(tasks, options.progress);
-  const totalBytes = tasks.reduce((sum, { blob }) => sum + (blob.size ?? 0), 0);
-  const threads = totalBytes < SMALL_IMAGE ? 1 : options.jobs;
+  const threads = pool?.size ?? 1;
+  const slabs = createSlabs(threads);
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
     slabs,
@@ -54,9 +74,8 @@ export async function importLayers(
     layers: tasks,
     progress: progress.shared,
   });
-  const slabs = createSlabs(threads);
   const onResult = ({ layer, split }: SplitResult) => {
-    const { id } = largestFirst[layer]!;
+    const { id } = layers[layer]!;
     linkStream(repository, layerStream(id), split.id);
     statistics.newObjects += split.statistics.newObjects;
     statistics.presentObjects += split.statistics.presentObjects;
@@ -66,11 +85,10 @@ export async function importLayers(
     options.onLayer?.(id, split);
   };
 
-  if (totalBytes < SMALL_IMAGE) {
+  if (pool === undefined) {
     splitLayers(request(0), onResult);
-    return statistics;
+    return;
   }
-  await using pool = new WorkerPool(threads);
   const timer = setInterval(() => progress.report(), PROGRESS_INTERVAL_MS);
   try {
     const requests = Array.from({ length: threads }, (_, owner) => request(owner));
@@ -78,7 +96,6 @@ export async function importLayers(
   } finally {
     clearInterval(timer);
   }
-  return statistics;
 }
 
 function layerTask({ descriptor, id }: ImageLayer, reader: BlobReader, kind: "tar" | "blob"): LayerTask {

@@ -38,6 +38,9 @@ export interface PullReport {
 
 const NO_STATISTICS: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
 
+/** Entries of this many layers are kept in open files; those of more are read from the repository again. */
+const MAX_ENTRY_FILES = 128;
+
 /** A layer of the image, and the name that its stream has. */
 export interface ImageLayer {
   readonly descriptor: Descriptor;
@@ -109,7 +112,12 @@ async function pullManifest(
     ...importOptions,
     kind: "tar",
     onLayer: (id, layer) => {
-      entryFiles.use(new Fd(layer.entries!.fd, "temporary file"));
+      const file = new Fd(layer.entries!.fd, "temporary file");
+      if (split.size === MAX_ENTRY_FILES) {
+        file.close();
+        return;
+      }
+      entryFiles.use(file);
       split.set(id, layer);
     },
   });
