@@ -54,15 +54,24 @@ function listUsr(): Found[] {
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Takes files off `files` until a layer is full; small and large ones as they come. */
-function takeLayer(files: Found[], scale: number): string[] {
+/** How many times the usual bytes and entries an image has. */
+export interface Scale {
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+/** Takes files off `files` until a layer has enough of both; what there is enough of is then skipped. */
+function takeLayer(files: Found[], scale: Scale): string[] {
   const chosen = new Set<string>();
   let bytes = 0;
-  while (files.length > 0 && (bytes < LAYER_BYTES * scale || chosen.size < LAYER_ENTRIES * scale)) {
+  while (files.length > 0) {
+    const hasBytes = bytes >= LAYER_BYTES * scale.bytes;
+    const hasEntries = chosen.size >= LAYER_ENTRIES * scale.entries;
+    if (hasBytes && hasEntries) break;
     const file = files.shift()!;
-    // Entries first when there are bytes enough: skip what is large.
-    if (bytes >= LAYER_BYTES * scale && file.bytes > 8192) continue;
-    if (file.bytes > 64 * 1024 * 1024) continue;
+    const isTooLarge = file.bytes > (hasBytes ? 8 * 1024 : 64 * 1024 * 1024);
+    const isTooSmall = hasEntries && file.bytes < 64 * 1024;
+    if (isTooLarge || isTooSmall) continue;
     for (let parent = dirname(file.path); parent !== "."; parent = dirname(parent)) chosen.add(parent);
     chosen.add(file.path);
     bytes += file.bytes;
@@ -93,9 +102,9 @@ export interface BenchImage {
 
 /**
  * Makes an OCI layout, tag `bench`, with two gzip layers from this machine's /usr.
- * @param scale 1 for about 640 MB and 44,000 entries.
+ * @param scale of about 640 MB and 44,000 entries.
  */
-export function makeImage(layout: string, scale = 1): BenchImage {
+export function makeImage(layout: string, scale: Scale): BenchImage {
   rmSync(layout, { recursive: true, force: true });
   mkdirSync(join(layout, "blobs/sha256"), { recursive: true });
   const files = listUsr();
@@ -174,8 +183,8 @@ export function makeImage(layout: string, scale = 1): BenchImage {
  * As `makeImage`, in a process of its own: the peak memory that the kernel reports of a child is never less than what
  * its parent had when it was started, so the one that measures must stay small.
  */
-export function makeImageApart(layout: string, scale = 1): BenchImage {
-  const child = Bun.spawnSync([process.execPath, import.meta.path, layout, String(scale)], {
+export function makeImageApart(layout: string, scale: Scale): BenchImage {
+  const child = Bun.spawnSync([process.execPath, import.meta.path, layout, JSON.stringify(scale)], {
     stderr: "inherit",
   });
   if (child.exitCode !== 0) throw new Error("the image could not be made");
@@ -184,5 +193,5 @@ export function makeImageApart(layout: string, scale = 1): BenchImage {
 
 if (import.meta.main) {
   const [layout, scale] = process.argv.slice(2);
-  console.log(JSON.stringify(makeImage(layout!, Number(scale))));
+  console.log(JSON.stringify(makeImage(layout!, JSON.parse(scale!) as Scale)));
 }

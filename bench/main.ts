@@ -77,13 +77,15 @@ async function main(): Promise<void> {
   if (reference === undefined)
     throw new Error("the reference is missing: run test/interop/install-reference");
   mkdirSync(FOLDER, { recursive: true });
-  const image = makeImageApart(join(FOLDER, "image"));
-  const larger = makeImageApart(join(FOLDER, "image-2x"), 2);
-  console.log(
-    `${availableParallelism()} CPUs; image: 2 layers, ${image.entries} entries, ${(image.plainBytes / 1e6).toFixed(0)} MB; ` +
-      `twice as large: ${larger.entries} entries, ${(larger.plainBytes / 1e6).toFixed(0)} MB; ` +
-      `medians of ${ROUNDS} rounds in turn, ratios pair by pair`,
-  );
+  const images = {
+    usual: makeImageApart(join(FOLDER, "usual"), { bytes: 1, entries: 1 }),
+    moreBytes: makeImageApart(join(FOLDER, "more-bytes"), { bytes: 2, entries: 1 }),
+    moreEntries: makeImageApart(join(FOLDER, "more-entries"), { bytes: 2, entries: 2 }),
+  };
+  console.log(`${availableParallelism()} CPUs; medians of ${ROUNDS} rounds in turn, ratios pair by pair`);
+  for (const [name, { entries, plainBytes }] of Object.entries(images)) {
+    console.log(`image ${name}: 2 layers, ${entries} entries, ${(plainBytes / 1e6).toFixed(0)} MB`);
+  }
   console.log(
     `${"".padEnd(28)}${"wall s: ours reference  ratio".padEnd(28)}${"cpu s: ours reference  ratio".padStart(29)}${"MB: ours reference  ratio".padStart(28)}`,
   );
@@ -96,14 +98,21 @@ async function main(): Promise<void> {
     `oci:${layout}:bench`,
     "bench",
   ];
-  await compare({ name: "oci pull", prepare: freshRepository, command: pull(image.layout) }, reference);
-  await compare({ name: "oci pull, unchanged", command: pull(image.layout) }, reference);
+  await compare(
+    { name: "oci pull", prepare: freshRepository, command: pull(images.usual.layout) },
+    reference,
+  );
+  await compare({ name: "oci pull, unchanged", command: pull(images.usual.layout) }, reference);
   await compare(
     { name: "fsck", command: (binary, repository) => [binary, "--repo", repository, "fsck"] },
     reference,
   );
   await compare(
-    { name: "oci pull, twice as large", prepare: freshRepository, command: pull(larger.layout) },
+    { name: "oci pull, twice the bytes", prepare: freshRepository, command: pull(images.moreBytes.layout) },
+    reference,
+  );
+  await compare(
+    { name: "oci pull, and the entries", prepare: freshRepository, command: pull(images.moreEntries.layout) },
     reference,
   );
   await compare({ name: "--version", command: (binary) => [binary, "--version"] }, reference);

@@ -82,6 +82,9 @@ export class WorkerPool implements AsyncDisposable {
         return closed;
       }),
     );
+    // Until the next turn of the event loop the last messages are kept, and with them the memory that they share.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    Bun.gc(true);
   }
 }
 
