@@ -104,7 +104,7 @@ export interface BenchImage {
  * Makes an OCI layout, tag `bench`, with two gzip layers from this machine's /usr.
  * @param scale of about 640 MB and 44,000 entries.
  */
-export function makeImage(layout: string, scale: Scale): BenchImage {
+function makeImage(layout: string, scale: Scale): BenchImage {
   rmSync(layout, { recursive: true, force: true });
   mkdirSync(join(layout, "blobs/sha256"), { recursive: true });
   const files = listUsr();

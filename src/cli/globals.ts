@@ -2,7 +2,7 @@ import type { OptionValues } from "./arguments.ts";
 import type { Globals, ProgressMode } from "./context.ts";
 import type { Choice, OptionSpec } from "./tree.ts";
 
-export const HASH_CHOICES: readonly Choice[] = [
+const HASH_CHOICES: readonly Choice[] = [
   { value: "sha256", help: "SHA-256, 64 hexadecimal digits" },
   { value: "sha512", help: "SHA-512, 128 hexadecimal digits" },
 ];

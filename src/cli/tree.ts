@@ -75,7 +75,7 @@ export function findCommand(commands: readonly CommandSpec[], name: string): Com
 }
 
 /** The name of an option's value as help texts and messages show it. */
-export function valueName(option: OptionSpec): string {
+function valueName(option: OptionSpec): string {
   return option.value ?? option.name.toUpperCase().replaceAll("-", "_");
 }
 

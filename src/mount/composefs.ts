@@ -61,7 +61,7 @@ function openMountpoint(path: string): Fd {
 }
 
 /** The same mount, attached nowhere. */
-export function createComposefs(what: ComposefsMount, kernel = thisKernel): Fd {
+function createComposefs(what: ComposefsMount, kernel = thisKernel): Fd {
   if (what.objectDirs.length === 0) throw new CfsError("Invalid", "no directory with objects was given");
   if (what.upper !== undefined) checkUpper(what.upper);
   using erofs = mountErofs(what.image, kernel);

@@ -36,7 +36,7 @@ export function parseDescriptor(value: unknown, what: string): Descriptor {
   };
 }
 
-export function digestMember(object: JsonObject, key: string, what: string): OciDigest {
+function digestMember(object: JsonObject, key: string, what: string): OciDigest {
   return toDigest(requiredString(object, key, what), `${what}: "${key}"`);
 }
 

@@ -46,7 +46,7 @@ export function readDocument(
   return readOpenDocument(repository, stream, contentType, max);
 }
 
-export function readOpenDocument(
+function readOpenDocument(
   repository: Repository,
   stream: OpenStream,
   contentType: string,

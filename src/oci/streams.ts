@@ -2,8 +2,8 @@ import type { OciDigest } from "./digest.ts";
 
 // Names of the streams that make up an image. The digest is part of the name in its full form, colon included.
 export const MANIFEST_PREFIX = "oci-manifest-";
-export const CONFIG_PREFIX = "oci-config-";
-export const LAYER_PREFIX = "oci-layer-";
+const CONFIG_PREFIX = "oci-config-";
+const LAYER_PREFIX = "oci-layer-";
 
 export function manifestStream(digest: OciDigest): string {
   return MANIFEST_PREFIX + digest;

@@ -36,7 +36,7 @@ function isPossibleTag(name: string): boolean {
 }
 
 /** Path of a tag below `streams/refs`. */
-export function tagRef(name: string): string {
+function tagRef(name: string): string {
   return `${TAG_DIRECTORY}/${encodeTag(name)}`;
 }
 

@@ -145,10 +145,6 @@ export class Repository implements Disposable {
     }
   }
 
-  notice(message: string): void {
-    this.#options.onNotice?.(message);
-  }
-
   /** Gives up the lock. */
   [Symbol.dispose](): void {
     this.objects.close();

@@ -9,7 +9,7 @@ import { emptyStatus, S_IFMT, tryFstatat } from "./stat.ts";
 import { NR, pinned, syscall } from "./syscall.ts";
 
 /** Entry types of a directory: the type bits of the mode, shifted right by 12 (include/linux/fs_types.h). */
-export const DT_UNKNOWN = 0;
+const DT_UNKNOWN = 0;
 export const DT_FIFO = 1;
 export const DT_CHR = 2;
 export const DT_DIR = 4;

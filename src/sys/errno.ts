@@ -75,7 +75,7 @@ const NAMES: Record<number, [code: string, text: string]> = {
   [EKEYREJECTED]: ["EKEYREJECTED", "Key was rejected by service"],
 };
 
-export function errnoCode(errno: number): string {
+function errnoCode(errno: number): string {
   return NAMES[errno]?.[0] ?? `errno ${errno}`;
 }
 

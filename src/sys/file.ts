@@ -8,7 +8,7 @@ const arm64 = process.arch === "arm64";
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
-export const AT_SYMLINK_FOLLOW = 0x400;
+const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_EMPTY_PATH = 0x1000;
 
 export const O_RDONLY = 0;
@@ -16,7 +16,6 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0x40;
 export const O_EXCL = 0x80;
-export const O_TRUNC = 0x200;
 export const O_NONBLOCK = 0x800;
 export const O_DIRECTORY = arm64 ? 0x4000 : 0x10000;
 export const O_NOFOLLOW = arm64 ? 0x8000 : 0x20000;

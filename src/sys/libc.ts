@@ -25,9 +25,7 @@ const SIGNATURES = {
   fsync: { args: [i32], returns: i32 },
   syncfs: { args: [i32], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
-  ftruncate: { args: [i32, i64_fast], returns: i32 },
   isatty: { args: [i32], returns: i32 },
-  umask: { args: [u32], returns: u32 },
   syscall: { args: [i64_fast, i64_fast, ptr, i64_fast, i64_fast, i64_fast, i64_fast], returns: i64_fast },
 } as const;
 

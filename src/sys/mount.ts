@@ -13,9 +13,6 @@ const FSCONFIG_SET_FD = 5;
 const FSCONFIG_CMD_CREATE = 6;
 const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
-const OPEN_TREE_CLONE = 1;
-const OPEN_TREE_CLOEXEC = 0x80000;
-const AT_RECURSIVE = 0x8000;
 const MNT_DETACH = 2;
 export const MOUNT_ATTR_RDONLY = 0x01;
 const MOUNT_ATTR_IDMAP = 0x100000;
@@ -100,13 +97,6 @@ export function moveMount(mount: Fd, target: Fd): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
   const empty = cstring("");
   check(syscall(NR.move_mount, mount.fd, empty, target.fd, empty, flags), "move_mount", target.path);
-}
-
-/** A copy of the mount that holds `directory`, attached nowhere; with the mounts below it when `recursive`. */
-export function cloneMount(directory: Fd, recursive: boolean): Fd {
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
-  const result = syscall(NR.open_tree, directory.fd, cstring(""), flags);
-  return new Fd(check(result, "open_tree", directory.path), directory.path);
 }
 
 /** Makes a mount that is attached nowhere show its owners as the user namespace `userns` maps them. */

@@ -1,5 +1,4 @@
 import type { Pointer } from "bun:ffi";
-import { display } from "../bytes.ts";
 import { EINTR } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, check } from "./file.ts";
@@ -126,39 +125,14 @@ export function tryFstat(fd: number, out: FileStatus): number {
   return callStatx(fd, emptyPath, AT_EMPTY_PATH, out);
 }
 
-/** Status of a path below `dirfd`; a final symbolic link is not followed unless `flags` is 0. */
-export function fstatat(
-  dirfd: number,
-  path: string,
-  flags: number = AT_SYMLINK_NOFOLLOW,
-  label = display(path),
-): FileStatus {
-  const out = emptyStatus();
-  check(tryFstatat(dirfd, path, out, flags), "statx", label);
-  return out;
-}
-
 export function fstat(fd: Fd): FileStatus {
   const out = emptyStatus();
   check(tryFstat(fd.fd, out), "statx", fd.path);
   return out;
 }
 
-export function isDirectory(status: FileStatus): boolean {
-  return (status.mode & S_IFMT) === S_IFDIR;
-}
-
 export function isRegular(status: FileStatus): boolean {
   return (status.mode & S_IFMT) === S_IFREG;
-}
-
-export function isSymlink(status: FileStatus): boolean {
-  return (status.mode & S_IFMT) === S_IFLNK;
-}
-
-/** Whether both are the same file: device and inode number agree. */
-export function sameFile(a: FileStatus, b: FileStatus): boolean {
-  return a.ino === b.ino && a.devMajor === b.devMajor && a.devMinor === b.devMinor;
 }
 
 export interface FileSystemStatus {

@@ -129,7 +129,7 @@ export function escapeField(bytes: ByteString): string {
 }
 
 /** All but printable ASCII without the backslash is escaped. */
-export function escapeBytes(bytes: ByteString): string {
+function escapeBytes(bytes: ByteString): string {
   return /^[!-[\]-~]*$/.test(bytes) ? bytes : bytes.replace(/[^!-[\]-~]/g, escapeCharacter);
 }
 

@@ -55,23 +55,11 @@ export function externalObjects(root: Directory): ObjectId[] {
 }
 
 /**
- * Checks what an image cannot express.
- * @throws CfsError Invalid when a whiteout has more than one link.
- */
-export function validateTree(root: Directory): void {
-  for (const [leaf, count] of countLinks(root)) {
-    if (count > 1 && isWhiteout(leaf)) {
-      throw new CfsError("Invalid", "invalid composefs filesystem: whiteout inode has nlink > 1");
-    }
-  }
-}
-
-/**
  * Parts of a path as the commands take it: a leading `/`, repeated `/`, a trailing `/` and `.` don't count.
  * @returns the path of the directory (for messages), its components and the last name.
  * @throws CfsError Invalid when the path names no entry (`/`) or holds `..`.
  */
-export function splitPath(path: ByteString): {
+function splitPath(path: ByteString): {
   parent: ByteString;
   components: ByteString[];
   name: ByteString;

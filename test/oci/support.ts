@@ -1,6 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Output } from "../../src/cli/output.ts";
 import { openSource } from "../../src/oci/open-source.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../src/oci/pull/pull.ts";
 import { parseReference } from "../../src/oci/reference.ts";
@@ -54,16 +53,4 @@ function smallBody(tar: Uint8Array, name: string, size: number): Uint8Array {
     if (header.slice(0, header.indexOf("\0")) === name) return tar.subarray(at + 512, at + 512 + size);
   }
   throw new Error(`${name} is not in the archive`);
-}
-
-/** Keeps what is written to it. */
-export class CapturedText extends Output {
-  content = "";
-  constructor() {
-    super(-1);
-  }
-  override text(text: string): void {
-    this.content += text;
-  }
-  override flush(): void {}
 }

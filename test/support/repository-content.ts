@@ -49,7 +49,7 @@ export function listObjects(repository: string): string[] {
     .sort();
 }
 
-export function decodeStream(bytes: Uint8Array, hash: HashName): DecodedStream {
+function decodeStream(bytes: Uint8Array, hash: HashName): DecodedStream {
   const reader = new SplitstreamReader(memorySource(bytes), algorithmOf(hash));
   return {
     contentType: reader.contentType,

@@ -2,8 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { CAP_SYS_ADMIN, hasCapability } from "../../src/sys/capability.ts";
 import { ENOENT, isErrno } from "../../src/sys/errno.ts";
-import { AT_FDCWD, pread, pwriteAll } from "../../src/sys/file.ts";
-import { createMemoryFile } from "../../src/sys/memfd.ts";
+import { AT_FDCWD } from "../../src/sys/file.ts";
 import { renameNoReplace } from "../../src/sys/rename.ts";
 import { tempDir } from "../support/temp.ts";
 
@@ -23,14 +22,6 @@ test("renameNoReplace keeps what is there", () => {
   } catch (error) {
     expect(isErrno(error, ENOENT)).toBe(true);
   }
-});
-
-test("a file in memory can be written and read, also by its path", () => {
-  using file = createMemoryFile("scratch");
-  pwriteAll(file.fd, Buffer.from("hello"), 3);
-  const buffer = new Uint8Array(10);
-  expect(pread(file.fd, buffer, 0)).toBe(8);
-  expect(readFileSync(`/proc/self/fd/${file.fd}`, "latin1")).toBe("\0\0\0hello");
 });
 
 test("capabilities are those that /proc shows", () => {
