@@ -11,7 +11,7 @@ import {
   WHITEOUT_MARKERS,
   WHITEOUT_OPAQUE_MARKERS,
 } from "./format.ts";
-import { looksLikeStub } from "./plan.ts";
+import { looksLikeStub } from "./plan-tree.ts";
 import { DEFAULT_READ_LIMITS, type ExtraPairs, type ReadLimits, readImageVerbatim } from "./reader.ts";
 import { writeImage } from "./writer.ts";
 

@@ -22,6 +22,7 @@ import {
   XATTR_INDEX_LUSTRE,
   XATTR_PREFIXES,
 } from "./format.ts";
+import { hashStart, IndexTable } from "./index-table.ts";
 import { xxh32 } from "./xxh32.ts";
 
 /** One (name, value) as it stands in an image. There is one object for equal pairs. */
@@ -82,20 +83,16 @@ export class XattrSet {
   }
 }
 
-/** An object that files refer to by metacopy and redirect. */
-export class ObjectUse {
-  readonly id: ObjectId;
-  uses = 0;
-  /** The redirect that files without enforced digest give to the same object. */
-  plainRedirect: XattrPair | undefined;
-  /** Shared forms, when there is more than one use. */
-  metacopy: XattrPair | undefined;
-  redirect: XattrPair | undefined;
-
-  constructor(id: ObjectId) {
-    this.id = id;
-  }
+/** What the files of one object refer to instead of having it themselves. */
+interface SharedEntries {
+  readonly metacopy: XattrPair | undefined;
+  readonly redirect: XattrPair | undefined;
 }
+
+/** In place of a set or an object: an inode has none. */
+export const NONE = -1;
+
+const NOTHING_SHARED: SharedEntries = { metacopy: undefined, redirect: undefined };
 
 function compareFullNames(a: XattrPair, b: XattrPair): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
@@ -110,7 +107,8 @@ function compareIndexed(a: XattrPair, b: XattrPair): number {
 }
 
 /**
- * All xattrs of an image: collects what inodes have, decides what is shared, and writes both kinds.
+ * All xattrs of an image: collects what inodes have, decides what is shared, and writes both kinds. Sets and objects
+ * have numbers, which is all that an inode needs to keep.
  * Use: `use…` for every inode, then `finish`, `sizeOf` for every inode, `place`, and `write`.
  */
 export class XattrTable {
@@ -120,10 +118,18 @@ export class XattrTable {
   readonly #algorithm: Algorithm;
   readonly #pairs = new Map<ByteString, Map<ByteString, XattrPair>>();
   readonly #sets: XattrSet[] = [];
-  readonly #setsByMap = new Map<Xattrs, XattrSet | undefined>();
-  readonly #setsByContent = new Map<string, XattrSet>();
+  readonly #setsByMap = new Map<Xattrs, number>();
+  readonly #setsByContent = new Map<string, number>();
   readonly #pairNumbers = new Map<XattrPair, number>();
-  readonly #objects = new Map<ObjectId, ObjectUse>();
+  /** By object: most files have one of their own, so there are no more than a string and 4 bytes for each. */
+  readonly #objectIds: ObjectId[];
+  #objectCount = 0;
+  readonly #objects: IndexTable<ObjectId>;
+  readonly #objectUses: Int32Array;
+  /** Redirects that files without enforced digest give to an object. */
+  readonly #plainRedirects = new Map<number, XattrPair>();
+  /** Set by `finish`, for the few objects that share something. */
+  readonly #sharedEntries = new Map<number, SharedEntries>();
   readonly #metacopySize: number;
   readonly #redirectSize: number;
   readonly #objectFilterBits: number;
@@ -132,9 +138,13 @@ export class XattrTable {
   /** Header, metacopy and redirect of a file that has nothing else; only the digest is missing. */
   readonly #objectTemplate: string;
 
-  constructor(version: FormatVersion, algorithm: Algorithm) {
+  /** @param references bound for the calls of `useObject` and `plainObjectPairs`. */
+  constructor(version: FormatVersion, algorithm: Algorithm, references: number) {
     this.#version = version;
     this.#algorithm = algorithm;
+    this.#objectIds = new Array(references);
+    this.#objects = new IndexTable(this.#objectIds, references);
+    this.#objectUses = new Int32Array(references);
     const metacopy = new XattrPair(METACOPY, "\0".repeat(METACOPY_HEADER_SIZE + algorithm.size), version);
     const redirect = new XattrPair(REDIRECT, "\0".repeat(2 + 2 * algorithm.size), version);
     this.#metacopySize = metacopy.entrySize;
@@ -150,15 +160,15 @@ export class XattrTable {
       this.#redirectTemplate;
   }
 
-  /** The set for a node's own xattrs; counts one use. Undefined when there are none. */
-  useSet(xattrs: Xattrs): XattrSet | undefined {
-    if (xattrs === NO_XATTRS || xattrs.size === 0) return undefined;
+  /** The set for a node's own xattrs; counts one use. NONE when there are no xattrs. */
+  useSet(xattrs: Xattrs): number {
+    if (xattrs === NO_XATTRS || xattrs.size === 0) return NONE;
     let set = this.#setsByMap.get(xattrs);
     if (set === undefined) {
       set = this.#intern(this.#escape(xattrs));
       this.#setsByMap.set(xattrs, set);
     }
-    set.uses++;
+    this.#sets[set]!.uses++;
     return set;
   }
 
@@ -170,26 +180,26 @@ export class XattrTable {
     xattrs: Xattrs,
     before: readonly (readonly [ByteString, ByteString])[],
     after: readonly (readonly [ByteString, ByteString])[],
-  ): XattrSet {
+  ): number {
     const pairs = before.map(([name, value]) => this.#pair(name, value));
     pairs.push(...this.#escape(xattrs));
     for (const [name, value] of after) pairs.push(this.#pair(name, value));
     const set = this.#intern(pairs);
-    set.uses++;
+    this.#sets[set]!.uses++;
     return set;
   }
 
   /** Counts a file whose data is an object with an enforced digest. */
-  useObject(id: ObjectId): ObjectUse {
+  useObject(id: ObjectId): number {
     const object = this.#object(id);
-    object.uses++;
+    this.#objectUses[object]!++;
     return object;
   }
 
   /** Pairs that mark a file whose data is an object with a digest that is not enforced. */
   plainObjectPairs(id: ObjectId): (readonly [ByteString, ByteString])[] {
-    const value = `/${id.slice(0, 2)}/${id.slice(2)}`;
-    this.#object(id).plainRedirect = this.#pair(REDIRECT, value);
+    const value = redirectValue(id);
+    this.#plainRedirects.set(this.#object(id), this.#pair(REDIRECT, value));
     return [
       [METACOPY, ""],
       [REDIRECT, value],
@@ -213,17 +223,7 @@ export class XattrTable {
   finish(): number {
     for (const set of this.#sets) for (const pair of set.pairs) pair.uses += set.uses;
     const shared: XattrPair[] = [];
-    for (const object of this.#objects.values()) {
-      if (object.uses > 1) {
-        object.metacopy = this.#pair(METACOPY, metacopyHeader(this.#algorithm) + digestBytes(object.id));
-        object.metacopy.uses = object.uses;
-      }
-      const redirects = object.uses + (object.plainRedirect?.uses ?? 0);
-      if (object.uses > 0 && redirects > 1) {
-        object.redirect = this.#pair(REDIRECT, `/${object.id.slice(0, 2)}/${object.id.slice(2)}`);
-        object.redirect.uses = redirects;
-      }
-    }
+    for (let object = 0; object < this.#objectCount; object++) this.#shareObject(object);
     for (const byValue of this.#pairs.values()) {
       for (const pair of byValue.values()) if (pair.uses > 1) shared.push(pair);
     }
@@ -244,19 +244,20 @@ export class XattrTable {
   }
 
   /** Bytes of an inode's xattr area. */
-  sizeOf(set: XattrSet | undefined, object: ObjectUse | undefined): number {
-    if (object === undefined && set === undefined) return 0;
+  sizeOf(set: number, object: number): number {
+    if (object === NONE && set === NONE) return 0;
     let shared = 0;
     let local = 0;
-    if (object !== undefined) {
-      if (object.metacopy === undefined) local += this.#metacopySize;
+    if (object !== NONE) {
+      const { metacopy, redirect } = this.#sharedOf(object);
+      if (metacopy === undefined) local += this.#metacopySize;
       else shared++;
-      if (object.redirect === undefined) local += this.#redirectSize;
+      if (redirect === undefined) local += this.#redirectSize;
       else shared++;
     }
-    if (set !== undefined) {
-      shared += set.sharedCount;
-      local += set.localSize;
+    if (set !== NONE) {
+      shared += this.#sets[set]!.sharedCount;
+      local += this.#sets[set]!.localSize;
     }
     if (shared > MAX_SHARED_XATTRS) {
       throw new CfsError(
@@ -272,54 +273,50 @@ export class XattrTable {
   }
 
   /** Writes an inode's xattr area at `at`, which is a multiple of 4. */
-  write(
-    out: Buffer,
-    words: Uint32Array,
-    at: number,
-    set: XattrSet | undefined,
-    object: ObjectUse | undefined,
-  ): void {
-    if (set === undefined) {
-      if (object === undefined) return;
-      if (object.metacopy === undefined && object.redirect === undefined) {
+  write(out: Buffer, words: Uint32Array, at: number, setNumber: number, object: number): void {
+    const { metacopy, redirect } = object === NONE ? NOTHING_SHARED : this.#sharedOf(object);
+    if (setNumber === NONE) {
+      if (object === NONE) return;
+      if (metacopy === undefined && redirect === undefined) {
         // Most files of an image end here: two strings and a digest, nothing to decide.
         out.latin1Write(this.#objectTemplate, at);
-        this.#fillMetacopy(out, at + XATTR_HEADER_SIZE, object.id);
-        this.#fillRedirect(out, at + XATTR_HEADER_SIZE + this.#metacopySize, object.id);
+        this.#fillMetacopy(out, at + XATTR_HEADER_SIZE, object);
+        this.#fillRedirect(out, at + XATTR_HEADER_SIZE + this.#metacopySize, object);
         return;
       }
     }
-    let filter = object === undefined ? 0 : this.#objectFilterBits;
+    const set = this.#sets[setNumber];
+    let filter = object === NONE ? 0 : this.#objectFilterBits;
     let shared = 0;
     if (set !== undefined) {
       filter |= set.filterBits;
       shared += set.sharedCount;
     }
-    if (object?.metacopy !== undefined) shared++;
-    if (object?.redirect !== undefined) shared++;
+    if (metacopy !== undefined) shared++;
+    if (redirect !== undefined) shared++;
     words[at >> 2] = ~filter;
     words[(at >> 2) + 1] = shared;
     let reference = (at + XATTR_HEADER_SIZE) >> 2;
     let local = at + XATTR_HEADER_SIZE + 4 * shared;
     const pairs = set === undefined ? NO_PAIRS : set.pairs;
-    const metacopyAt = object === undefined ? -1 : set === undefined ? 0 : set.beforeMetacopy;
-    const redirectAt = object === undefined ? -1 : set === undefined ? 0 : set.beforeRedirect;
+    const metacopyAt = object === NONE ? -1 : set === undefined ? 0 : set.beforeMetacopy;
+    const redirectAt = object === NONE ? -1 : set === undefined ? 0 : set.beforeRedirect;
     for (let i = 0; i <= pairs.length; i++) {
       if (i === metacopyAt) {
-        if (object!.metacopy !== undefined) {
-          words[reference++] = object!.metacopy.reference;
+        if (metacopy !== undefined) {
+          words[reference++] = metacopy.reference;
         } else {
           out.latin1Write(this.#metacopyTemplate, local);
-          this.#fillMetacopy(out, local, object!.id);
+          this.#fillMetacopy(out, local, object);
           local += this.#metacopySize;
         }
       }
       if (i === redirectAt) {
-        if (object!.redirect !== undefined) {
-          words[reference++] = object!.redirect.reference;
+        if (redirect !== undefined) {
+          words[reference++] = redirect.reference;
         } else {
           out.latin1Write(this.#redirectTemplate, local);
-          this.#fillRedirect(out, local, object!.id);
+          this.#fillRedirect(out, local, object);
           local += this.#redirectSize;
         }
       }
@@ -343,26 +340,46 @@ export class XattrTable {
     }
   }
 
-  #fillMetacopy(out: Buffer, entry: number, id: ObjectId): void {
-    out.hexWrite(id, entry + XATTR_ENTRY_SIZE + METACOPY_SUFFIX_LENGTH + METACOPY_HEADER_SIZE);
+  #fillMetacopy(out: Buffer, entry: number, object: number): void {
+    out.hexWrite(
+      this.#objectIds[object]!,
+      entry + XATTR_ENTRY_SIZE + METACOPY_SUFFIX_LENGTH + METACOPY_HEADER_SIZE,
+    );
   }
 
   /** `/xx/rest`, where the template has put the first slash. */
-  #fillRedirect(out: Buffer, entry: number, id: ObjectId): void {
+  #fillRedirect(out: Buffer, entry: number, object: number): void {
     const value = entry + XATTR_ENTRY_SIZE + REDIRECT_SUFFIX_LENGTH;
-    out.latin1Write(id, value + 2);
+    out.latin1Write(this.#objectIds[object]!, value + 2);
     out[value + 1] = out[value + 2]!;
     out[value + 2] = out[value + 3]!;
     out[value + 3] = SLASH;
   }
 
-  #object(id: ObjectId): ObjectUse {
-    let object = this.#objects.get(id);
-    if (object === undefined) {
-      object = new ObjectUse(id);
-      this.#objects.set(id, object);
-    }
+  #object(id: ObjectId): number {
+    const next = this.#objectCount;
+    const object = this.#objects.indexOf(id, hashStart(id, 8), next);
+    if (object === next) this.#objectIds[this.#objectCount++] = id;
     return object;
+  }
+
+  #shareObject(object: number): void {
+    const uses = this.#objectUses[object]!;
+    const redirects = uses + (this.#plainRedirects.get(object)?.uses ?? 0);
+    if (uses === 0 || redirects === 1) return;
+    const id = this.#objectIds[object]!;
+    let metacopy: XattrPair | undefined;
+    if (uses > 1) {
+      metacopy = this.#pair(METACOPY, metacopyHeader(this.#algorithm) + digestBytes(id));
+      metacopy.uses = uses;
+    }
+    const redirect = this.#pair(REDIRECT, redirectValue(id));
+    redirect.uses = redirects;
+    this.#sharedEntries.set(object, { metacopy, redirect });
+  }
+
+  #sharedOf(object: number): SharedEntries {
+    return this.#sharedEntries.get(object) ?? NOTHING_SHARED;
   }
 
   #pair(name: ByteString, value: ByteString): XattrPair {
@@ -391,7 +408,7 @@ export class XattrTable {
     );
   }
 
-  #intern(pairs: XattrPair[]): XattrSet {
+  #intern(pairs: XattrPair[]): number {
     if (this.#version !== 2) pairs.sort(compareFullNames);
     let key = "";
     for (const pair of pairs) {
@@ -404,9 +421,9 @@ export class XattrTable {
     }
     let set = this.#setsByContent.get(key);
     if (set === undefined) {
-      set = new XattrSet(pairs, this.#version);
+      set = this.#sets.length;
+      this.#sets.push(new XattrSet(pairs, this.#version));
       this.#setsByContent.set(key, set);
-      this.#sets.push(set);
     }
     return set;
   }
@@ -419,6 +436,10 @@ const NO_PAIRS: readonly XattrPair[] = [];
 
 function metacopyHeader(algorithm: Algorithm): ByteString {
   return String.fromCharCode(0, METACOPY_HEADER_SIZE + algorithm.size, 0, algorithm.kernelId);
+}
+
+function redirectValue(id: ObjectId): ByteString {
+  return `/${id.slice(0, 2)}/${id.slice(2)}`;
 }
 
 function digestBytes(id: ObjectId): ByteString {

@@ -1,0 +1,247 @@
+import type { ByteString } from "../bytes.ts";
+import { display } from "../bytes.ts";
+import { CfsError, withContext } from "../errors.ts";
+import { type Directory, type Leaf, NO_XATTRS, type Node, type Stat } from "../tree/model.ts";
+import { directories, isWhiteout } from "../tree/walk.ts";
+import {
+  BLOCK_SIZE,
+  DIRENT_SIZE,
+  type FormatVersion,
+  FT_BLOCK,
+  FT_CHAR,
+  FT_DIRECTORY,
+  FT_FIFO,
+  FT_REGULAR,
+  FT_SOCKET,
+  FT_SYMLINK,
+  MAX_NAME,
+  STUB_NAMES,
+} from "./format.ts";
+import { hashStart, IndexTable } from "./index-table.ts";
+import { breadthFirst, depthFirst, identity, inodePath } from "./order.ts";
+import { ImagePlan, type PlanSize } from "./plan.ts";
+
+const SELINUX = "security.selinux";
+const SLASH = 0x2f;
+
+/**
+ * The inodes of an image in their order. Stubs of versions 0 and 1 are added here; the tree stays as it is.
+ * @throws CfsError Invalid for a name that no directory can hold, or a whiteout with several links.
+ */
+export function planImage(root: Directory, version: FormatVersion): ImagePlan {
+  const size = measureTree(root);
+  const plan = new ImagePlan(size);
+  const hardLinked = new Collector(plan, root, version, size.inodes).collect();
+  if (version === 2) plan.order = depthFirst(plan);
+  else plan.order = hardLinked ? breadthFirst(plan) : identity(plan.inodeCount);
+  return plan;
+}
+
+function measureTree(root: Directory): PlanSize {
+  let count = 0;
+  let entries = STUB_NAMES.length;
+  for (const directory of directories(root)) {
+    count++;
+    entries += directory.entries.size;
+  }
+  return { inodes: 1 + entries, directories: count, entries: entries + 2 * count };
+}
+
+/** Fills a plan with every inode once, in the order that versions 0 and 1 give to trees without hard links. */
+class Collector {
+  readonly #plan: ImagePlan;
+  readonly #root: Directory;
+  readonly #version: FormatVersion;
+  readonly #inodes: IndexTable<Node>;
+  #hardLinked = false;
+
+  constructor(plan: ImagePlan, root: Directory, version: FormatVersion, capacity: number) {
+    this.#plan = plan;
+    this.#root = root;
+    this.#version = version;
+    this.#inodes = new IndexTable(plan.nodes, capacity);
+  }
+
+  /** @returns whether there are hard links. */
+  collect(): boolean {
+    const plan = this.#plan;
+    this.#addDirectory(this.#root, 0);
+    for (let directory = 0; directory < plan.directoryCount; directory++) {
+      const inode = plan.inodeOf[directory]!;
+      let { entries } = plan.nodes[inode] as Directory;
+      if (directory === 0 && this.#version !== 2) entries = withStubs(this.#root);
+      try {
+        checkNames(entries);
+      } catch (error) {
+        throw withContext(inodePath(plan, inode), error);
+      }
+      plan.linkCounts[inode] = 2;
+      plan.firstEntries[directory + 1] = this.#addEntries(directory, entries);
+      splitBlocks(plan, directory);
+    }
+    return this.#hardLinked;
+  }
+
+  /** @returns the number of entries of all directories so far. */
+  #addEntries(directory: number, entries: ReadonlyMap<ByteString, Node>): number {
+    const { names, children, inodeOf, parents, firstEntries } = this.#plan;
+    let entry = firstEntries[directory]!;
+    let sorted = true;
+    let last = "..";
+    for (const name of entries.keys()) {
+      if (name <= last) sorted = false;
+      last = name;
+    }
+    if (sorted) {
+      // Most trees come sorted, with all names above "..": then nothing has to be looked up again.
+      names[entry] = ".";
+      children[entry++] = inodeOf[directory]!;
+      names[entry] = "..";
+      children[entry++] = inodeOf[parents[directory]!]!;
+      for (const [name, node] of entries) {
+        names[entry] = name;
+        children[entry++] = this.#inodeOf(node, name, directory);
+      }
+      return entry;
+    }
+    for (const name of [".", "..", ...entries.keys()].sort()) {
+      const node = entries.get(name);
+      names[entry] = name;
+      if (node !== undefined) children[entry] = this.#inodeOf(node, name, directory);
+      else children[entry] = inodeOf[name === "." ? directory : parents[directory]!]!;
+      entry++;
+    }
+    return entry;
+  }
+
+  /** The inode that an entry leads to, counted as one more link. */
+  #inodeOf(node: Node, name: ByteString, directory: number): number {
+    const plan = this.#plan;
+    if (node.kind === "directory") {
+      plan.linkCounts[plan.inodeOf[directory]!]!++;
+      return this.#addDirectory(node, directory);
+    }
+    const next = plan.inodeCount;
+    const inode = this.#inodes.indexOf(node, leafHash(node), next);
+    if (inode === next) {
+      plan.addInode(node, this.#fileTypeOf(node, name, directory));
+      const { type } = node.content;
+      if (type === "external" || type === "external-no-verity") plan.objectReferences++;
+    } else {
+      this.#hardLinked = true;
+      if (isWhiteout(node)) {
+        throw new CfsError("Invalid", "invalid composefs filesystem: whiteout inode has nlink > 1");
+      }
+    }
+    plan.linkCounts[inode]!++;
+    if (plan.isEscaped(inode)) plan.holdEscaped[directory] = 1;
+    return inode;
+  }
+
+  #addDirectory(node: Directory, parent: number): number {
+    const plan = this.#plan;
+    const inode = plan.addInode(node, FT_DIRECTORY);
+    const directory = plan.directoryCount++;
+    plan.directoryOf[inode] = directory;
+    plan.inodeOf[directory] = inode;
+    plan.parents[directory] = parent;
+    return inode;
+  }
+
+  #fileTypeOf(leaf: Leaf, name: ByteString, directory: number): number {
+    switch (leaf.content.type) {
+      case "symlink":
+        return FT_SYMLINK;
+      case "char": {
+        const escaped =
+          this.#version !== 2 &&
+          isWhiteout(leaf) &&
+          !(directory === 0 && looksLikeStub(name, leaf.stat, this.#root.stat));
+        return escaped ? FT_REGULAR : FT_CHAR;
+      }
+      case "block":
+        return FT_BLOCK;
+      case "fifo":
+        return FT_FIFO;
+      case "socket":
+        return FT_SOCKET;
+      default:
+        return FT_REGULAR;
+    }
+  }
+}
+
+/** Of what tells most leaves apart. */
+function leafHash(leaf: Leaf): number {
+  const { content, stat } = leaf;
+  switch (content.type) {
+    case "external":
+    case "external-no-verity":
+      return hashStart(content.id, 8) ^ stat.mtimeNsec;
+    case "symlink":
+      return hashStart(content.target, 32) ^ stat.mtimeNsec;
+    case "inline":
+      return hashStart(content.data, 32) ^ stat.mtimeNsec;
+    default:
+      return stat.mtimeNsec;
+  }
+}
+
+/** A root's entries with a whiteout for every object directory's name that is free. */
+function withStubs(root: Directory): Map<ByteString, Node> {
+  const entries = new Map(root.entries);
+  const { uid, gid, mtime, mtimeNsec } = root.stat;
+  const label = root.stat.xattrs.get(SELINUX);
+  const xattrs = label === undefined ? NO_XATTRS : new Map([[SELINUX, label]]);
+  const stat: Stat = { mode: 0o644, uid, gid, mtime, mtimeNsec, xattrs };
+  for (const name of STUB_NAMES) {
+    if (!entries.has(name)) entries.set(name, { kind: "leaf", stat, content: { type: "char", rdev: 0n } });
+  }
+  return entries;
+}
+
+/** Whether a whiteout in the root equals the one that versions 0 and 1 would put there themselves. */
+export function looksLikeStub(name: ByteString, stat: Stat, rootStat: Stat): boolean {
+  if (!/^[0-9a-f]{2}$/.test(name) || stat.mode !== 0o644) return false;
+  if (stat.uid !== rootStat.uid || stat.gid !== rootStat.gid) return false;
+  if (stat.mtime !== rootStat.mtime || stat.mtimeNsec !== rootStat.mtimeNsec) return false;
+  const label = rootStat.xattrs.get(SELINUX);
+  if (label === undefined) return stat.xattrs.size === 0;
+  return stat.xattrs.size === 1 && stat.xattrs.get(SELINUX) === label;
+}
+
+/** Refuses names that would be read back as something else, or not at all. */
+function checkNames(entries: ReadonlyMap<ByteString, Node>): void {
+  entries.forEach((_, name) => {
+    if (name === "" || name === "." || name === "..") throw badName(name, "is not allowed");
+    if (name.length > MAX_NAME) {
+      throw badName(name, `is ${name.length} bytes long; the limit is ${MAX_NAME}`);
+    }
+    for (let i = 0; i < name.length; i++) {
+      const char = name.charCodeAt(i);
+      if (char === SLASH || char === 0) throw badName(name, "holds a slash or a NUL byte");
+    }
+  });
+}
+
+function badName(name: ByteString, why: string): CfsError {
+  return new CfsError("Invalid", `file name "${display(name)}" ${why}`);
+}
+
+/** Fills blocks greedily; an open rest above half a block becomes a block too. */
+function splitBlocks(plan: ImagePlan, directory: number): void {
+  const end = plan.firstEntries[directory + 1]!;
+  let blocks = 0;
+  let used = 0;
+  for (let entry = plan.firstEntries[directory]!; entry < end; entry++) {
+    const size = DIRENT_SIZE + plan.names[entry]!.length;
+    if (used + size > BLOCK_SIZE) {
+      blocks++;
+      used = 0;
+    }
+    used += size;
+  }
+  const full = used > BLOCK_SIZE / 2;
+  plan.blocks[directory] = full ? blocks + 1 : blocks;
+  plan.tails[directory] = full ? 0 : used;
+}
