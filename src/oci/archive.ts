@@ -1,9 +1,9 @@
 import { fromText } from "../bytes.ts";
 import { type Compression, decompressor } from "../compress/sync.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { EISDIR, EOPNOTSUPP, isErrno } from "../sys/errno.ts";
+import { openTemporary } from "../repository/temporary.ts";
 import { Fd } from "../sys/fd.ts";
-import { check, O_RDONLY, O_RDWR, O_TMPFILE, open, pread, pwriteAll, tryOpenat } from "../sys/file.ts";
+import { O_NONBLOCK, O_RDONLY, open, pread, pwriteAll } from "../sys/file.ts";
 import { fstat, isRegular } from "../sys/stat.ts";
 import { endInsideBody, TarParser } from "../tar/parser.ts";
 import type { LayoutFiles } from "./layout.ts";
@@ -34,7 +34,8 @@ export class LayoutArchive implements LayoutFiles {
   /** @param temporaryDirectory where the plain form of a compressed archive is kept: a descriptor. */
   constructor(path: string, temporaryDirectory: number) {
     this.label = `OCI archive ${path}`;
-    let file = open(path, O_RDONLY);
+    // O_NONBLOCK: a FIFO in its place must not block.
+    let file = open(path, O_RDONLY | O_NONBLOCK);
     try {
       if (!isRegular(fstat(file))) throw new CfsError("Invalid", `${path} is not a regular file`);
       const compression = compressionOf(file);
@@ -82,7 +83,7 @@ function compressionOf(file: Fd): Compression {
 }
 
 function decompress(file: Fd, compression: Compression, directory: number): Fd {
-  const plain = temporaryFile(directory);
+  const plain = new Fd(openTemporary(directory), "temporary file for the decompressed archive");
   const decoder = decompressor(compression);
   try {
     const input = new Uint8Array(WINDOW / 4);
@@ -110,18 +111,6 @@ function decompress(file: Fd, compression: Compression, directory: number): Fd {
     decoder.close();
     plain.close();
     throw error;
-  }
-}
-
-function temporaryFile(directory: number): Fd {
-  const label = "temporary file for the decompressed archive";
-  try {
-    return new Fd(check(tryOpenat(directory, ".", O_TMPFILE | O_RDWR, 0o600), "openat", label), label);
-  } catch (error) {
-    if (!isErrno(error, EOPNOTSUPP, EISDIR)) throw error;
-    throw new CfsError("Unsupported", "the file system has no unnamed files for decompressing the archive", {
-      hint: "decompress it first",
-    });
   }
 }
 

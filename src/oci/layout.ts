@@ -2,7 +2,7 @@ import { fromText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { ELOOP, ENOENT, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
-import { O_DIRECTORY, O_RDONLY, open, pread } from "../sys/file.ts";
+import { O_DIRECTORY, O_NONBLOCK, O_RDONLY, open, pread } from "../sys/file.ts";
 import { openBeneath } from "../sys/openat2.ts";
 import { fstat, isRegular } from "../sys/stat.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -14,7 +14,6 @@ import { selectManifest } from "./select.ts";
 import { type BlobReader, checkBlobSize, type FoundManifest, type ImageSource } from "./source.ts";
 
 const INDEX_NAME = "index.json";
-const O_NONBLOCK = 0x800;
 
 /** `blobs/ALGORITHM/HEX`: where a layout keeps a blob (OCI image specification, image-layout.md). */
 export function blobPath(digest: OciDigest): string {

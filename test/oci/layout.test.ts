@@ -257,6 +257,13 @@ describe("archives", () => {
     }).toThrow(message);
   });
 
+  test("a FIFO is refused at once", () => {
+    using scratch = new Scratch();
+    using directory = open(scratch.path, O_RDONLY | O_DIRECTORY);
+    Bun.spawnSync(["mkfifo", scratch.join("fifo")]);
+    expect(() => new LayoutArchive(scratch.join("fifo"), directory.fd)).toThrow("OCI archive");
+  });
+
   test("no descriptor is left behind by a failure", () => {
     using scratch = new Scratch();
     const before = open(scratch.path, O_RDONLY | O_DIRECTORY).release();
