@@ -32,6 +32,8 @@ export interface GcReport {
   readonly temporaryFilesRemoved: number;
   /** What does not belong in a repository and was left alone. */
   readonly strays: readonly string[];
+  /** Those of the given roots that do not exist. */
+  readonly unknownRoots: readonly string[];
 }
 
 /** The objects to delete in one directory. */
@@ -77,6 +79,7 @@ function run(repository: Repository, options: GcOptions): GcReport {
     streamsPruned: pruneCategory(repository, "streams", remove),
     temporaryFilesRemoved: remove ? removeTemporaryFiles(repository, objects) : 0,
     strays,
+    unknownRoots: live.unknown.map((name) => display(name)),
   };
 }
 

@@ -26,6 +26,8 @@ export interface LiveObjects {
   readonly strays: readonly string[];
   /** Roots whose objects are not known: nothing may be deleted while there are any. */
   readonly unreadable: readonly Unreadable[];
+  /** Names given as roots that no stream and no image has. */
+  readonly unknown: readonly ByteString[];
 }
 
 /** Something that keeps objects alive. */
@@ -44,7 +46,7 @@ export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
 
 /**
  * Finds everything that refs, and further roots by name, keep alive.
- * @param extraRoots names directly below `streams/` or `images/`; others are ignored.
+ * @param extraRoots names directly below `streams/` or `images/`.
  */
 export function findLiveObjects(repository: Repository, extraRoots: readonly ByteString[]): LiveObjects {
   const ids = new Set<ObjectId>();
@@ -59,7 +61,8 @@ export function findLiveObjects(repository: Repository, extraRoots: readonly Byt
       unreadable.push({ root: root.path, why: describeError(error) });
     }
   }
-  return { ids, strays: graph.strays, unreadable };
+  const unknown = extraRoots.filter((name) => !graph.hasEntry(name));
+  return { ids, strays: graph.strays, unreadable, unknown };
 }
 
 /** Names directly below `streams/` or `images/` → object, undefined for a link to no object. */
@@ -90,6 +93,11 @@ export class ReferenceGraph {
       ...this.#rootsOf("images", this.#images, extra),
       ...this.#rootsOf("streams", this.#streams, extra),
     ];
+  }
+
+  /** Whether a stream or an image has this name. */
+  hasEntry(name: ByteString): boolean {
+    return this.#images.has(name) || this.#streams.has(name);
   }
 
   /** Name of the stream that is held by an object. */

@@ -165,3 +165,11 @@ test("streams of every healthy repository have the size that they record", () =>
     expect(size).toBeGreaterThan(0);
   }
 });
+
+test("names given as roots that nothing has are reported", () => {
+  using scratch = new Scratch();
+  using repository = Repository.open(scratch.unpack(FULL));
+  const stream = readdirSync(join(repository.path, "streams")).find((name) => name !== "refs")!;
+  const { unknownRoots } = collectGarbage(repository, { roots: [stream, "nope", "a/b"], dryRun: true });
+  expect(unknownRoots).toEqual(["nope", "a/b"]);
+});

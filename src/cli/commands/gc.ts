@@ -20,6 +20,9 @@ export function run(context: Context, args: Arguments): void {
   }
   const dryRun = args.flag("dry-run");
   const report = collectGarbage(repository, { roots: args.list("root"), dryRun });
+  for (const name of report.unknownRoots) {
+    context.err.warning(`--root ${name}: no image or stream below images/ or streams/ has this name`);
+  }
   warnOfStrays(context, report.strays);
   if (args.flag("json")) context.out.json(jsonReport(report, dryRun));
   else printReport(context, report, dryRun);

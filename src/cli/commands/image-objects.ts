@@ -7,7 +7,9 @@ import { openRepository } from "../repository.ts";
 /** `cfsctl image-objects NAME` */
 export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
-  for (const id of imageObjects(repository, args.required("NAME"))) {
-    context.out.line(formatObjectId(id, repository.algorithm));
-  }
+  const objects = imageObjects(repository, args.required("NAME")).map((id) =>
+    formatObjectId(id, repository.algorithm),
+  );
+  if (args.flag("json")) context.out.json({ objects });
+  else for (const object of objects) context.out.line(object);
 }

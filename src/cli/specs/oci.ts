@@ -1,4 +1,5 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
+import { JSON_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
 
 const IMAGE: PositionalSpec = {
@@ -22,8 +23,6 @@ const CONFIG_VERITY: PositionalSpec = {
   optional: true,
   help: "Object of the config's splitstream: it is trusted, and layers are not verified again",
 };
-
-const JSON_OPTION: OptionSpec = { name: "json", kind: "boolean", help: "Print JSON" };
 
 /** Commands about container images. */
 export const OCI_COMMAND: CommandSpec = {

@@ -1,7 +1,6 @@
 import { EROFS_VERSION_CHOICES } from "../globals.ts";
-import type { CommandSpec, OptionSpec } from "../tree.ts";
-
-const JSON_OPTION: OptionSpec = { name: "json", kind: "boolean", help: "Print JSON" };
+import type { CommandSpec } from "../tree.ts";
+import { JSON_OPTION } from "./common.ts";
 
 /** Commands about the repository itself and the images in it. */
 export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
@@ -86,6 +85,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     name: "image-objects",
     summary: "List the objects that an image refers to",
     positionals: [{ name: "NAME", help: "Digest or name of the image" }],
+    options: [JSON_OPTION],
     load: () => import("../commands/image-objects.ts"),
   },
   {

@@ -1,13 +1,13 @@
 import { linkedImages } from "../../../oci/linked-images.ts";
-import { parseObjectId } from "../../../verity/digest.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
+import { objectIdArgument } from "./arguments.ts";
 
 /** `cfsctl oci linked-erofs-images IMAGE_ID` */
 export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
-  const id = parseObjectId(args.required("IMAGE_ID"), repository.algorithm);
+  const id = objectIdArgument(args.required("IMAGE_ID"), "IMAGE_ID", repository.algorithm);
   context.out.json(
     linkedImages(repository, id).map(({ id, bootable, version, xattrMode }) => ({
       id,

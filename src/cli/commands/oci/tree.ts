@@ -2,14 +2,16 @@ import { imageTree } from "../../../oci/image-tree.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import type { Directory } from "../../../tree/model.ts";
 import { parseXattrFilter } from "../../../tree/transform.ts";
-import { parseObjectId } from "../../../verity/digest.ts";
 import type { Arguments } from "../../arguments.ts";
+import { objectIdArgument } from "./arguments.ts";
 
 /** The tree that the arguments IMAGE, CONFIG_VERITY and --xattrs name. */
 export function treeArgument(repository: Repository, args: Arguments): Directory {
   const verity = args.optional("CONFIG_VERITY");
   return imageTree(repository, args.required("IMAGE"), {
     xattrs: parseXattrFilter(args.text("xattrs")!),
-    ...(verity !== undefined && { configStream: parseObjectId(verity, repository.algorithm) }),
+    ...(verity !== undefined && {
+      configStream: objectIdArgument(verity, "CONFIG_VERITY", repository.algorithm),
+    }),
   });
 }
