@@ -3,6 +3,7 @@ import { refComponents } from "../repository/names.ts";
 import { writeRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { linkStream, lookUpStream } from "../repository/streams.ts";
+import { libc } from "../sys/libc.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import type { OciDigest } from "./digest.ts";
 import { splitLayers } from "./pull/layer-job.ts";
@@ -34,12 +35,13 @@ export function importLayer(repository: Repository, diffId: OciDigest, fd: numbe
           kind: "tar",
           blob: { fd, offset: undefined, size: undefined, digest: undefined, compression: "none" },
           id: diffId,
-          label: diffId,
+          label: "read from the input",
         },
       ],
       progress: new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT),
     },
     ({ split }) => {
+      if (split.entries !== undefined) libc.close(split.entries.fd);
       imported = split.id;
     },
   );

@@ -80,7 +80,7 @@ function importLayer(
     if (found === id) return;
     throw new CfsError("Corrupt", `Layer ${id} has incorrect checksum: computed ${found}`, {
       data: { expected: id, found },
-      hint: "the image's config does not belong to this layer; fetch or copy the image again",
+      hint: "this is not the layer that was announced; fetch or copy it again",
     });
   };
   try {
