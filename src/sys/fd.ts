@@ -1,4 +1,4 @@
-import { SysError } from "./errno.ts";
+import { EBADF, SysError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 /** An open file descriptor that closes itself at the end of a `using` block. */
@@ -13,7 +13,7 @@ export class Fd implements Disposable {
 
   /** The number. @throws SysError EBADF when already closed. */
   get fd(): number {
-    if (this.#fd < 0) throw new SysError(9, "fd", this.path);
+    if (this.#fd < 0) throw new SysError(EBADF, "fd", this.path);
     return this.#fd;
   }
 

@@ -1,5 +1,5 @@
 import { display } from "../bytes.ts";
-import { EEXIST, EINTR, ENOENT, SysError } from "./errno.ts";
+import { EAGAIN, EEXIST, EFBIG, EINTR, EINVAL, ENOENT, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { cstring, libc, orErrno, scratchPath } from "./libc.ts";
 
@@ -53,7 +53,7 @@ export function open(path: string, flags: number, mode = 0): Fd {
 
 /** A text path as the byte string that system calls take. @throws SysError EINVAL for a NUL inside. */
 export function pathBytes(path: string): string {
-  if (path.includes("\0")) throw new SysError(22, "path", display(path));
+  if (path.includes("\0")) throw new SysError(EINVAL, "path", display(path));
   return Buffer.from(path, "utf8").latin1Slice();
 }
 
@@ -106,7 +106,7 @@ export function writeAll(fd: number, buffer: Bytes, path?: string): void {
   }
 }
 
-/** Reads a whole small file. @throws SysError EFBIG (27) when it is larger than `max` bytes. */
+/** Reads a whole small file. @throws SysError EFBIG when it is larger than `max` bytes. */
 export function readSmallFile(fd: Fd, max: number): Uint8Array<ArrayBuffer> {
   const chunks: Uint8Array[] = [];
   let total = 0;
@@ -114,7 +114,7 @@ export function readSmallFile(fd: Fd, max: number): Uint8Array<ArrayBuffer> {
     const chunk = new Uint8Array(Math.min(65536, max + 1 - total));
     const n = pread(fd.fd, chunk, total, fd.path);
     total += n;
-    if (total > max) throw new SysError(27, "read", fd.path);
+    if (total > max) throw new SysError(EFBIG, "read", fd.path);
     chunks.push(chunk.subarray(0, n));
     if (n < chunk.length) return new Uint8Array(Buffer.concat(chunks));
   }
@@ -192,7 +192,7 @@ export function flock(fd: Fd, operation: number): boolean {
   for (;;) {
     const result = orErrno(libc.flock(fd.fd, operation));
     if (result === -EINTR) continue;
-    if (result === -11 && (operation & LOCK_NB) !== 0) return false;
+    if (result === -EAGAIN && (operation & LOCK_NB) !== 0) return false;
     check(result, "flock", fd.path);
     return true;
   }
