@@ -33,7 +33,8 @@ export class InodeXattrs {
     this.#version = version;
     this.#sets = new Int32Array(plan.inodeCount).fill(NONE);
     this.#objects = new Int32Array(plan.inodeCount).fill(NONE);
-    for (const inode of plan.order) {
+    for (let i = 0; i < plan.order.length; i++) {
+      const inode = plan.order[i]!;
       try {
         this.#assign(inode);
       } catch (error) {

@@ -39,7 +39,8 @@ export function placeInodes(
   const nids = new Uint32Array(plan.inodeCount);
   let at: number = SUPERBLOCK.end;
   let dataBlocks = 0;
-  for (const inode of plan.order) {
+  for (let i = 0; i < plan.order.length; i++) {
+    const inode = plan.order[i]!;
     try {
       layout.set(inode, xattrs.sizeOf(inode));
     } catch (error) {
