@@ -56,6 +56,12 @@ const cases: readonly Case[] = [
     usage: GC_USAGE,
   },
   {
+    name: "a repository that has and lacks fs-verity",
+    args: ["--require-verity", "init", "--insecure", "/nonexistent/r"],
+    error: "'--require-verity' and '--insecure' can't be used together",
+    usage: "cfsctl init [OPTIONS] [PATH]",
+  },
+  {
     name: "negated option",
     args: ["gc", "--no-dry-run"],
     error: "unknown option '--no-dry-run'",

@@ -10,10 +10,17 @@ import type { Context } from "../context.ts";
 export function run({ globals, out, err }: Context, args: Arguments): void {
   const path = args.optional("PATH") ?? repositoryPath(globals);
   const ownVersion = args.int("erofs-version") as ErofsVersion | undefined;
+  const algorithm = algorithmOption(args.text("algorithm")!);
+  const verity = !(args.flag("insecure") || globals.insecure);
+  if (globals.requireVerity && !verity)
+    throw new CfsError("Usage", "'--require-verity' and '--insecure' can't be used together");
+  if (globals.hash !== undefined && globals.hash !== algorithm.hash) {
+    err.warning(`--hash ${globals.hash} does not choose the repository's digest algorithm; --algorithm does`);
+  }
   const result = initRepository(path, {
-    algorithm: algorithmOption(args.text("algorithm") ?? "fsverity-sha512-12"),
+    algorithm,
     erofsVersion: ownVersion ?? globals.erofsVersion ?? 1,
-    verity: !(args.flag("insecure") || globals.insecure),
+    verity,
     ensure: args.flag("ensure"),
     resetMetadata: args.flag("reset-metadata"),
     onWait: (message) => err.line(`cfsctl: ${message}`),

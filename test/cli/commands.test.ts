@@ -1,9 +1,19 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { cfsctlOk } from "../support/cfsctl.ts";
+import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 import { tempDir } from "../support/temp.ts";
 
 const BASIC = `oci-archive:${join(import.meta.dir, "../../fixtures/oci/images/basic.tar")}:t`;
+
+test("init says that --hash is not --algorithm", () => {
+  using folder = tempDir();
+  const init = (...args: string[]) => cfsctl([...args, "init", "--insecure", folder.join("r")]);
+  expect(init("--hash", "sha256")).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining("--algorithm does"),
+  });
+  expect(init("--hash", "sha512")).toMatchObject({ code: 0, stderr: "" });
+});
 
 test("what is pulled, listed and checked can be had as JSON", () => {
   using folder = tempDir();
