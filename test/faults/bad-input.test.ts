@@ -15,7 +15,7 @@ import { cfsctl, cfsctlBytes, cfsctlOk, type RunOptions } from "../support/cfsct
 import { blobPath, digestOf, type ImageSpec, type WrittenImage, writeLayout } from "../support/oci-layout.ts";
 import { type RepositoryContent, repositoryContent } from "../support/repository-content.ts";
 import { directory, file, noise, type TarItem, writeTar } from "../support/tar-writer.ts";
-import { type TempDir, tempDir } from "../support/temp.ts";
+import { type TempDir, tempDirInMemory } from "../support/temp.ts";
 
 /** The last two layers of the good image; faults replace them or what is around them. */
 const LOWER = writeTar([directory("usr/"), file("usr/lower", noise(30_000, 1)), file("usr/small", "small")]);
@@ -356,7 +356,7 @@ let scratch: TempDir;
 let good: { content: RepositoryContent; pulled: string };
 
 beforeAll(() => {
-  scratch = tempDir();
+  scratch = tempDirInMemory(100e6);
   writeLayout(scratch.join("good"), [GOOD]);
   const repository = newRepository("never-harmed");
   const pulled = cfsctlOk(["--repo", repository, "oci", "pull", `oci:good:${TAG}`, "n"], {

@@ -8,7 +8,7 @@ import { PROJECT } from "../support/project.ts";
 import { findReference } from "../support/reference.ts";
 import { listObjects, repositoryContent } from "../support/repository-content.ts";
 import { writeSampleLayout } from "../support/sample-images.ts";
-import { type TempDir, tempDir } from "../support/temp.ts";
+import { type TempDir, tempDirInMemory } from "../support/temp.ts";
 
 const REFERENCE = findReference();
 if (REFERENCE === undefined) console.log("skipped: needs the reference (test/interop/install-reference)");
@@ -67,7 +67,7 @@ let images: Record<"many" | "odd" | "sparse", WrittenImage>;
 const LAYOUT = "layout";
 
 beforeAll(() => {
-  scratch = tempDir();
+  scratch = tempDirInMemory(1e9);
   images = writeSampleLayout(scratch.join(LAYOUT));
 });
 afterAll(() => scratch[Symbol.dispose]());

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -16,4 +16,13 @@ export function tempDir(below: string = process.env.TEST_TMPDIR ?? tmpdir()): Te
     join: (...parts) => join(path, ...parts),
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+const MEMORY = "/dev/shm";
+
+/** As `tempDir`, in memory where there is room for so many bytes: for tests that would mostly wait for the disk. */
+export function tempDirInMemory(bytes: number): TempDir {
+  if (!existsSync(MEMORY)) return tempDir();
+  const { bavail, bsize } = statfsSync(MEMORY);
+  return bavail * bsize > bytes ? tempDir(MEMORY) : tempDir();
 }
