@@ -6,82 +6,18 @@ import {
   type FormatVersion,
   MAX_SHARED_XATTRS,
   MAX_XATTR_COUNT_WORDS,
-  MAX_XATTR_SUFFIX,
-  MAX_XATTR_VALUE,
   METACOPY,
   METACOPY_HEADER_SIZE,
   OVERLAY_ESCAPE_PREFIX,
   OVERLAY_PREFIX,
   REDIRECT,
-  roundUp,
   XATTR_ENTRY_SIZE,
-  XATTR_FILTER_SEED,
   XATTR_HEADER_SIZE,
   XATTR_INDEX_ACL_ACCESS,
   XATTR_INDEX_ACL_DEFAULT,
-  XATTR_INDEX_LUSTRE,
-  XATTR_PREFIXES,
 } from "./format.ts";
 import { hashStart, IndexTable } from "./index-table.ts";
-import { xxh32 } from "./xxh32.ts";
-
-/** One (name, value) as it stands in an image. There is one object for equal pairs. */
-export class XattrPair {
-  readonly name: ByteString;
-  readonly value: ByteString;
-  readonly index: number;
-  readonly suffix: ByteString;
-  /** Bit of the name filter that the name sets. */
-  readonly filterBit: number;
-  readonly entrySize: number;
-  uses = 0;
-  /** What inodes write to refer to it: a 4-byte word number; -1 when every use is local. */
-  reference = -1;
-
-  constructor(name: ByteString, value: ByteString, version: FormatVersion) {
-    let index = XATTR_PREFIXES.length - 1;
-    while (!name.startsWith(XATTR_PREFIXES[index]!) || (index === XATTR_INDEX_LUSTRE && version !== 2))
-      index--;
-    this.name = name;
-    this.value = value;
-    this.index = index;
-    this.suffix = name.slice(XATTR_PREFIXES[index]!.length);
-    this.filterBit = 1 << (xxh32(this.suffix, XATTR_FILTER_SEED + index) & 31);
-    this.entrySize = roundUp(XATTR_ENTRY_SIZE + this.suffix.length + value.length, 4);
-    if (this.suffix.length > MAX_XATTR_SUFFIX) {
-      throw new CfsError("Invalid", `xattr name of ${name.length} bytes does not fit an EROFS image`);
-    }
-    if (value.length > MAX_XATTR_VALUE) {
-      throw new CfsError("Invalid", `xattr value of ${value.length} bytes does not fit an EROFS image`);
-    }
-  }
-}
-
-/** The own xattrs of one or more inodes, in the order in which they are written. */
-export class XattrSet {
-  readonly pairs: readonly XattrPair[];
-  /** How many pairs come before the generated metacopy and redirect. */
-  readonly beforeMetacopy: number;
-  readonly beforeRedirect: number;
-  uses = 0;
-  sharedCount = 0;
-  localSize = 0;
-  filterBits = 0;
-
-  constructor(pairs: readonly XattrPair[], version: FormatVersion) {
-    this.pairs = pairs;
-    this.beforeMetacopy = version === 2 ? 0 : pairs.filter((p) => p.name < METACOPY).length;
-    this.beforeRedirect = version === 2 ? 0 : pairs.filter((p) => p.name < REDIRECT).length;
-  }
-
-  measure(): void {
-    for (const pair of this.pairs) {
-      if (pair.reference >= 0) this.sharedCount++;
-      else this.localSize += pair.entrySize;
-      this.filterBits |= pair.filterBit;
-    }
-  }
-}
+import { compareFullNames, compareIndexed, XattrName, XattrPair, XattrSet } from "./xattr-pair.ts";
 
 /** What the files of one object refer to instead of having it themselves. */
 interface SharedEntries {
@@ -94,18 +30,6 @@ export const NONE = -1;
 
 const NOTHING_SHARED: SharedEntries = { metacopy: undefined, redirect: undefined };
 
-function compareFullNames(a: XattrPair, b: XattrPair): number {
-  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
-  if (a.value.length !== b.value.length) return a.value.length - b.value.length;
-  return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-}
-
-function compareIndexed(a: XattrPair, b: XattrPair): number {
-  if (a.index !== b.index) return a.index - b.index;
-  if (a.suffix !== b.suffix) return a.suffix < b.suffix ? -1 : 1;
-  return a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-}
-
 /**
  * All xattrs of an image: collects what inodes have, decides what is shared, and writes both kinds. Sets and objects
  * have numbers, which is all that an inode needs to keep.
@@ -115,8 +39,7 @@ export class XattrTable {
   /** Entries of the shared table in their order; set by `finish`. */
   shared: XattrPair[] = [];
   readonly #version: FormatVersion;
-  readonly #algorithm: Algorithm;
-  readonly #pairs = new Map<ByteString, Map<ByteString, XattrPair>>();
+  readonly #names = new Map<ByteString, XattrName>();
   readonly #sets: XattrSet[] = [];
   readonly #setsByMap = new Map<Xattrs, number>();
   readonly #setsByContent = new Map<string, number>();
@@ -130,6 +53,11 @@ export class XattrTable {
   readonly #plainRedirects = new Map<number, XattrPair>();
   /** Set by `finish`, for the few objects that share something. */
   readonly #sharedEntries = new Map<number, SharedEntries>();
+  readonly #metacopyName: XattrName;
+  readonly #redirectName: XattrName;
+  /** Values that only lack a digest. */
+  readonly #metacopyValue: Buffer;
+  readonly #redirectValue: Buffer;
   readonly #metacopySize: number;
   readonly #redirectSize: number;
   readonly #objectFilterBits: number;
@@ -141,17 +69,23 @@ export class XattrTable {
   /** @param references bound for the calls of `useObject` and `plainObjectPairs`. */
   constructor(version: FormatVersion, algorithm: Algorithm, references: number) {
     this.#version = version;
-    this.#algorithm = algorithm;
     this.#objectIds = new Array(references);
     this.#objects = new IndexTable(this.#objectIds, references);
     this.#objectUses = new Int32Array(references);
-    const metacopy = new XattrPair(METACOPY, "\0".repeat(METACOPY_HEADER_SIZE + algorithm.size), version);
-    const redirect = new XattrPair(REDIRECT, "\0".repeat(2 + 2 * algorithm.size), version);
+    this.#metacopyName = this.#name(METACOPY);
+    this.#redirectName = this.#name(REDIRECT);
+    this.#metacopyValue = Buffer.alloc(METACOPY_HEADER_SIZE + algorithm.size);
+    this.#metacopyValue[1] = this.#metacopyValue.length;
+    this.#metacopyValue[3] = algorithm.kernelId;
+    this.#redirectValue = Buffer.alloc(2 + 2 * algorithm.size);
+    this.#redirectValue[0] = SLASH;
+    const metacopy = new XattrPair(this.#metacopyName, this.#metacopyValue.latin1Slice());
+    const redirect = new XattrPair(this.#redirectName, this.#redirectValue.latin1Slice());
     this.#metacopySize = metacopy.entrySize;
     this.#redirectSize = redirect.entrySize;
-    this.#objectFilterBits = metacopy.filterBit | redirect.filterBit;
-    this.#metacopyTemplate = entryTemplate(metacopy, metacopyHeader(algorithm));
-    this.#redirectTemplate = entryTemplate(redirect, "/");
+    this.#objectFilterBits = this.#metacopyName.filterBit | this.#redirectName.filterBit;
+    this.#metacopyTemplate = entryTemplate(metacopy);
+    this.#redirectTemplate = entryTemplate(redirect);
     const filter = ~this.#objectFilterBits;
     this.#objectTemplate =
       String.fromCharCode(filter & 255, (filter >>> 8) & 255, (filter >>> 16) & 255, filter >>> 24) +
@@ -198,8 +132,8 @@ export class XattrTable {
 
   /** Pairs that mark a file whose data is an object with a digest that is not enforced. */
   plainObjectPairs(id: ObjectId): (readonly [ByteString, ByteString])[] {
-    const value = redirectValue(id);
-    this.#plainRedirects.set(this.#object(id), this.#pair(REDIRECT, value));
+    const value = this.#redirectTo(id);
+    this.#plainRedirects.set(this.#object(id), this.#redirectName.pair(value));
     return [
       [METACOPY, ""],
       [REDIRECT, value],
@@ -208,10 +142,8 @@ export class XattrTable {
 
   /** Whether a POSIX ACL is among them; V0 and V1 say so in the header. */
   hasAcl(): boolean {
-    for (const byValue of this.#pairs.values()) {
-      for (const { index } of byValue.values()) {
-        if (index === XATTR_INDEX_ACL_ACCESS || index === XATTR_INDEX_ACL_DEFAULT) return true;
-      }
+    for (const { index } of this.#names.values()) {
+      if (index === XATTR_INDEX_ACL_ACCESS || index === XATTR_INDEX_ACL_DEFAULT) return true;
     }
     return false;
   }
@@ -223,9 +155,9 @@ export class XattrTable {
   finish(): number {
     for (const set of this.#sets) for (const pair of set.pairs) pair.uses += set.uses;
     const shared: XattrPair[] = [];
-    for (let object = 0; object < this.#objectCount; object++) this.#shareObject(object);
-    for (const byValue of this.#pairs.values()) {
-      for (const pair of byValue.values()) if (pair.uses > 1) shared.push(pair);
+    for (let object = 0; object < this.#objectCount; object++) this.#shareObject(object, shared);
+    for (const name of this.#names.values()) {
+      for (const pair of name.pairs()) if (pair.uses > 1) shared.push(pair);
     }
     shared.sort(this.#version === 2 ? compareIndexed : (a, b) => compareFullNames(b, a));
     let size = 0;
@@ -325,7 +257,7 @@ export class XattrTable {
       if (pair.reference >= 0) {
         words[reference++] = pair.reference;
       } else {
-        writeEntry(out, words, local, pair);
+        pair.write(out, words, local);
         local += pair.entrySize;
       }
     }
@@ -335,25 +267,27 @@ export class XattrTable {
   writeShared(out: Buffer, words: Uint32Array, at: number): void {
     let next = at;
     for (const pair of this.shared) {
-      writeEntry(out, words, next, pair);
+      pair.write(out, words, next);
       next += pair.entrySize;
     }
   }
 
   #fillMetacopy(out: Buffer, entry: number, object: number): void {
-    out.hexWrite(
-      this.#objectIds[object]!,
-      entry + XATTR_ENTRY_SIZE + METACOPY_SUFFIX_LENGTH + METACOPY_HEADER_SIZE,
-    );
+    fillDigest(out, entry + XATTR_ENTRY_SIZE + this.#metacopyName.suffix.length, this.#objectIds[object]!);
   }
 
-  /** `/xx/rest`, where the template has put the first slash. */
   #fillRedirect(out: Buffer, entry: number, object: number): void {
-    const value = entry + XATTR_ENTRY_SIZE + REDIRECT_SUFFIX_LENGTH;
-    out.latin1Write(this.#objectIds[object]!, value + 2);
-    out[value + 1] = out[value + 2]!;
-    out[value + 2] = out[value + 3]!;
-    out[value + 3] = SLASH;
+    fillPath(out, entry + XATTR_ENTRY_SIZE + this.#redirectName.suffix.length, this.#objectIds[object]!);
+  }
+
+  #metacopyOf(id: ObjectId): ByteString {
+    fillDigest(this.#metacopyValue, 0, id);
+    return this.#metacopyValue.latin1Slice();
+  }
+
+  #redirectTo(id: ObjectId): ByteString {
+    fillPath(this.#redirectValue, 0, id);
+    return this.#redirectValue.latin1Slice();
   }
 
   #object(id: ObjectId): number {
@@ -363,18 +297,21 @@ export class XattrTable {
     return object;
   }
 
-  #shareObject(object: number): void {
+  /** Adds to `shared` what no pair of a name stands for: nothing else has a metacopy with a digest. */
+  #shareObject(object: number, shared: XattrPair[]): void {
     const uses = this.#objectUses[object]!;
-    const redirects = uses + (this.#plainRedirects.get(object)?.uses ?? 0);
+    const plainRedirect = this.#plainRedirects.get(object);
+    const redirects = uses + (plainRedirect?.uses ?? 0);
     if (uses === 0 || redirects === 1) return;
     const id = this.#objectIds[object]!;
     let metacopy: XattrPair | undefined;
     if (uses > 1) {
-      metacopy = this.#pair(METACOPY, metacopyHeader(this.#algorithm) + digestBytes(id));
-      metacopy.uses = uses;
+      metacopy = new XattrPair(this.#metacopyName, this.#metacopyOf(id));
+      shared.push(metacopy);
     }
-    const redirect = this.#pair(REDIRECT, redirectValue(id));
-    redirect.uses = redirects;
+    const redirect = plainRedirect ?? new XattrPair(this.#redirectName, this.#redirectTo(id));
+    if (redirect === plainRedirect) redirect.uses = redirects;
+    else shared.push(redirect);
     this.#sharedEntries.set(object, { metacopy, redirect });
   }
 
@@ -382,18 +319,17 @@ export class XattrTable {
     return this.#sharedEntries.get(object) ?? NOTHING_SHARED;
   }
 
+  #name(name: ByteString): XattrName {
+    let known = this.#names.get(name);
+    if (known === undefined) {
+      known = new XattrName(name, this.#version);
+      this.#names.set(name, known);
+    }
+    return known;
+  }
+
   #pair(name: ByteString, value: ByteString): XattrPair {
-    let byValue = this.#pairs.get(name);
-    if (byValue === undefined) {
-      byValue = new Map();
-      this.#pairs.set(name, byValue);
-    }
-    let pair = byValue.get(value);
-    if (pair === undefined) {
-      pair = new XattrPair(name, value, this.#version);
-      byValue.set(value, pair);
-    }
-    return pair;
+    return this.#name(name).pair(value);
   }
 
   /** A node's own xattrs in name order, with names that overlayfs would take for its own escaped. */
@@ -430,31 +366,23 @@ export class XattrTable {
 }
 
 const SLASH = 0x2f;
-const METACOPY_SUFFIX_LENGTH = "overlay.metacopy".length;
-const REDIRECT_SUFFIX_LENGTH = "overlay.redirect".length;
 const NO_PAIRS: readonly XattrPair[] = [];
 
-function metacopyHeader(algorithm: Algorithm): ByteString {
-  return String.fromCharCode(0, METACOPY_HEADER_SIZE + algorithm.size, 0, algorithm.kernelId);
+/** Fills in the digest of a metacopy value at `at`. */
+function fillDigest(out: Buffer, at: number, id: ObjectId): void {
+  out.hexWrite(id, at + METACOPY_HEADER_SIZE);
 }
 
-function redirectValue(id: ObjectId): ByteString {
-  return `/${id.slice(0, 2)}/${id.slice(2)}`;
+/** Fills in `xx/rest` of a redirect value at `at`, whose first slash is there. */
+function fillPath(out: Buffer, at: number, id: ObjectId): void {
+  out.latin1Write(id, at + 2);
+  out[at + 1] = out[at + 2]!;
+  out[at + 2] = out[at + 3]!;
+  out[at + 3] = SLASH;
 }
 
-function digestBytes(id: ObjectId): ByteString {
-  return Buffer.from(id, "hex").latin1Slice();
-}
-
-/** The bytes of a local entry with a value that starts with `start` and is zero beyond. */
-function entryTemplate(pair: XattrPair, start: ByteString): string {
-  const length = pair.value.length;
-  const head = String.fromCharCode(pair.suffix.length, pair.index, length & 255, length >> 8);
-  return (head + pair.suffix + start).padEnd(pair.entrySize, "\0");
-}
-
-function writeEntry(out: Buffer, words: Uint32Array, at: number, pair: XattrPair): void {
-  words[at >> 2] = pair.suffix.length | (pair.index << 8) | (pair.value.length << 16);
-  out.latin1Write(pair.suffix, at + XATTR_ENTRY_SIZE);
-  out.latin1Write(pair.value, at + XATTR_ENTRY_SIZE + pair.suffix.length);
+/** The bytes of a local entry. */
+function entryTemplate({ name, value, entrySize }: XattrPair): string {
+  const head = String.fromCharCode(name.suffix.length, name.index, value.length & 255, value.length >> 8);
+  return (head + name.suffix + value).padEnd(entrySize, "\0");
 }
