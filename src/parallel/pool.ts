@@ -27,23 +27,35 @@ export class WorkerPool implements AsyncDisposable {
    * After a failure no more are begun; the first error is thrown when those under way have ended.
    * @param job a name in the table of `src/worker.ts`.
    * @param onMessage called with what jobs say while they run; when it throws, that is the failure.
+   * @param onFailure called when something has failed while other jobs may still be under way, to make them end.
    */
   async run<Payload, Result = void, Message = never>(
     job: string,
     payloads: readonly Payload[],
     onMessage?: (message: Message) => void,
+    onFailure?: () => void,
   ): Promise<Result[]> {
     const results = new Array<Result>(payloads.length);
     let next = 0;
     let failure: { error: unknown } | undefined;
+    const fail = (error: unknown) => {
+      failure ??= { error };
+      onFailure?.();
+    };
+    const onReply = (message: unknown) => {
+      try {
+        onMessage?.(message as Message);
+      } catch (error) {
+        fail(error);
+      }
+    };
     const drive = async (slot: number) => {
       while (next < payloads.length && failure === undefined) {
         const index = next++;
         try {
-          const onReply = (message: unknown) => onMessage?.(message as Message);
           results[index] = (await this.#ask(slot, { job, payload: payloads[index] }, onReply)) as Result;
         } catch (error) {
-          failure ??= { error };
+          fail(error);
         }
       }
     };
@@ -59,13 +71,7 @@ export class WorkerPool implements AsyncDisposable {
       worker.onmessage = ({ data }: MessageEvent<JobReply>) => {
         if (data.type === "result") resolve(data.result);
         else if (data.type === "error") reject(unpackError(data.error));
-        else {
-          try {
-            onMessage(data.message);
-          } catch (error) {
-            reject(error);
-          }
-        }
+        else onMessage(data.message);
       };
       worker.onerror = (event) => reject(new Error(`a worker thread failed: ${event.message}`));
       worker.postMessage(request);

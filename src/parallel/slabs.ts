@@ -184,9 +184,7 @@ export class SlabExchange {
 
   /** Makes all threads stop at the next opportunity. */
   abort(): void {
-    Atomics.store(this.#control, ABORTED, 1);
-    this.#wake(SUBMITTED);
-    this.#wake(COMPLETED);
+    abort(this.#control);
   }
 
   /** A free slab of this thread, or undefined when all are in use. */
@@ -208,8 +206,9 @@ export class SlabExchange {
 
   /** Waits until a submitted slab is done, working on this or other slabs meanwhile. @throws when aborted. */
   finish(slab: Slab): void {
-    while (!slab.is(State.Done)) {
+    for (;;) {
       if (this.aborted) throw new Aborted();
+      if (slab.is(State.Done)) return;
       const completed = Atomics.load(this.#control, COMPLETED);
       if (this.#work(slab) || this.#workOnAny()) continue;
       if (!slab.is(State.Done)) Atomics.wait(this.#control, COMPLETED, completed, WAIT_MS);
@@ -266,7 +265,22 @@ export class SlabExchange {
   }
 
   #wake(counter: number): void {
-    Atomics.add(this.#control, counter, 1);
-    Atomics.notify(this.#control, counter);
+    wake(this.#control, counter);
   }
+}
+
+/** As `SlabExchange.abort`, for who takes no part in the work. */
+export function abortAll({ control }: SharedSlabs): void {
+  abort(new Int32Array(control));
+}
+
+function abort(control: Int32Array): void {
+  Atomics.store(control, ABORTED, 1);
+  wake(control, SUBMITTED);
+  wake(control, COMPLETED);
+}
+
+function wake(control: Int32Array, counter: number): void {
+  Atomics.add(control, counter, 1);
+  Atomics.notify(control, counter);
 }

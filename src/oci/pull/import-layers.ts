@@ -1,6 +1,6 @@
 import { CfsError } from "../../errors.ts";
 import { WorkerPool } from "../../parallel/pool.ts";
-import { createSlabs } from "../../parallel/slabs.ts";
+import { abortAll, createSlabs } from "../../parallel/slabs.ts";
 import type { Progress } from "../../progress.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { linkStream } from "../../repository/streams.ts";
@@ -92,7 +92,9 @@ async function importSome(
   const timer = setInterval(() => progress.report(), PROGRESS_INTERVAL_MS);
   try {
     const requests = Array.from({ length: threads }, (_, owner) => request(owner));
-    await pool.run<SplitRequest, void, SplitResult>("split-layers", requests, onResult);
+    await pool.run<SplitRequest, void, SplitResult>("split-layers", requests, onResult, () =>
+      abortAll(slabs),
+    );
   } finally {
     clearInterval(timer);
   }
