@@ -71,12 +71,15 @@ class Replay {
       this.#replaceRootMetadata(entry);
       return;
     }
+    const isWhiteout = name.startsWith(WHITEOUT_PREFIX);
+    // Where a directory became a file, some tools list what was in it as removed.
+    if (isWhiteout && this.#isBelowLeaf(splitComponents(path).slice(0, -1))) return;
     const target = entry.type === "hardlink" ? this.#linkTarget(entry.linkName) : undefined;
     const parent =
       components === undefined
         ? this.#parentOf(path.slice(0, Math.max(slash, 0)))
         : this.#directoryAt(components.slice(0, -1));
-    if (name.startsWith(WHITEOUT_PREFIX)) {
+    if (isWhiteout) {
       this.#whiteOut(parent, name);
       return;
     }
@@ -120,6 +123,17 @@ class Replay {
       current = next;
     }
     return current;
+  }
+
+  /** Whether something on the way is neither a directory nor missing. */
+  #isBelowLeaf(components: readonly ByteString[]): boolean {
+    let current = this.#root;
+    for (const name of components) {
+      const next = current.entries.get(name);
+      if (next?.kind !== "directory") return next !== undefined;
+      current = next;
+    }
+    return false;
   }
 
   #whiteOut(parent: Directory, name: ByteString): void {

@@ -69,6 +69,11 @@ describe("replaying layers", () => {
     ],
     ["a whiteout of a directory", [[file("a/b/c")], [file(".wh.a"), file("a/n")]], ["/a", "/a/n"]],
     ["whiteouts of any type", [[file("x")], [entry("char", ".wh.x", { rdev: 0n })]], []],
+    [
+      "whiteouts in what is a directory no more",
+      [[file("a/b/c")], [file("a"), file("a/.wh.b"), file("a/b/.wh..wh..opq")]],
+      ["/a"],
+    ],
     ["a whiteout of nothing", [[file("a/.wh.gone")]], ["/a"]],
     [".wh alone is a name", [[file(".wh")]], ["/.wh"]],
     ["a file replaces a directory", [[file("a/b")], [file("a")]], ["/a"]],
