@@ -26,6 +26,9 @@ import { planImage } from "./plan-tree.ts";
  * Makes the EROFS image of a tree: a pure function, whose result has one possible value for a tree, a format version
  * and an algorithm.
  *
+ * Memory above the image: about 5 MB of compiled code and 100 to 120 bytes an inode (98,000 entries with SHA-512: 17 MB
+ * next to an image of 26 MB), most of it in columns of typed arrays.
+ *
  * @param root is not changed.
  * @returns the image; its length is a multiple of 4096.
  * @throws CfsError Invalid or Unsupported when the tree holds what no valid image can: names above 255 bytes, device
