@@ -21,8 +21,8 @@ export interface ImportOptions {
   readonly onLayer?: (id: OciDigest, split: SplitLayer) => void;
 }
 
-/** Below this many transported bytes, starting threads takes longer than the work. */
-const SMALL_IMAGE = 2 * 1024 * 1024;
+/** Below this many transported bytes, starting another thread takes longer than the work that it takes over. */
+const BYTES_PER_THREAD = 2 * 1024 * 1024;
 const PROGRESS_INTERVAL_MS = 100;
 /** An image may have more layers than a process may have open files. */
 const MAX_OPEN_BLOBS = 128;
@@ -41,7 +41,8 @@ export async function importLayers(
   if (layers.length === 0) return statistics;
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
   const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-  await using pool = totalBytes < SMALL_IMAGE ? undefined : new WorkerPool(options.jobs);
+  const threads = Math.min(options.jobs, Math.ceil(totalBytes / BYTES_PER_THREAD));
+  await using pool = totalBytes < BYTES_PER_THREAD ? undefined : new WorkerPool(threads);
   for (let start = 0; start < largestFirst.length; start += MAX_OPEN_BLOBS) {
     const some = largestFirst.slice(start, start + MAX_OPEN_BLOBS);
     await importSome(repository, source, some, options, pool, statistics);
