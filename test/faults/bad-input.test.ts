@@ -11,13 +11,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { cfsctl, cfsctlBytes, cfsctlOk, type RunOptions } from "../support/cfsctl.ts";
-import { blobPath, digestOf, type ImageSpec, type WrittenImage, writeLayout } from "../support/oci-layout.ts";
+import { cfsctl, cfsctlBytes, cfsctlOk } from "../support/cfsctl.ts";
+import {
+  blobPath,
+  digestOf,
+  type ImageSpec,
+  type LayerSpec,
+  type WrittenImage,
+  writeLayout,
+} from "../support/oci-layout.ts";
 import { type RepositoryContent, repositoryContent } from "../support/repository-content.ts";
 import { directory, file, noise, type TarItem, writeTar } from "../support/tar-writer.ts";
 import { type TempDir, tempDirInMemory } from "../support/temp.ts";
 
-/** The last two layers of the good image; faults replace them or what is around them. */
+/** The first two layers of the good image; faults replace the second or what is around them. */
 const LOWER = writeTar([directory("usr/"), file("usr/lower", noise(30_000, 1)), file("usr/small", "small")]);
 const ITEMS: readonly TarItem[] = [
   directory("usr/"),
@@ -31,6 +38,15 @@ const TAG = "t";
 const GOOD: ImageSpec = {
   tag: TAG,
   layers: [{ tar: LOWER }, { tar: UPPER, packing: "zstd" }],
+};
+
+/** With this layer, an image is large enough for several threads. */
+const BULK: LayerSpec = {
+  tar: writeTar([
+    directory("usr/"),
+    ...Array.from({ length: 200 }, (_, i) => file(`usr/bulk-${i}`, noise(20_000, i))),
+  ]),
+  packing: "plain",
 };
 
 interface Layout {
@@ -206,6 +222,14 @@ const FAULTS: Record<string, Fault> = {
     },
     says: /layer sha256:\w+ has media type text\/plain/,
   },
+  "a layer type with control characters": {
+    image: {
+      manifest: ({ layers }) => {
+        layers[1]!.mediaType = "\x1b[31m\nred";
+      },
+    },
+    says: /has media type \\x1b\[31m red/,
+  },
   "a missing manifest": { damage: (l) => rmSync(manifestOf(l)), says: /blobs\/sha256\/\w+ does not exist/ },
   "a missing config": { damage: (l) => rmSync(configOf(l)), says: /blobs\/sha256\/\w+ does not exist/ },
   "a missing layer": { damage: (l) => rmSync(layerOf(l)), says: /blobs\/sha256\/\w+ does not exist/ },
@@ -352,19 +376,52 @@ const FAULTS: Record<string, Fault> = {
   },
 };
 
+/** What threads come across. */
+const IN_THREADS = [
+  "a flipped byte in a gzip layer",
+  "a flipped byte in a zstd layer",
+  "a gzip stream published cut",
+  "a zstd stream published cut",
+  "noise that says gzip",
+  "noise that says tar",
+  "a wrong diff ID",
+  "swapped diff IDs",
+  "an entry above the root",
+  "a hard link above the root",
+  "a name of 5,000 bytes",
+  "a file said to have 2^60 bytes",
+  "a tar that ends in a file",
+];
+
+interface Good {
+  readonly layout: string;
+  readonly content: RepositoryContent;
+  readonly pulled: string;
+}
+
 let scratch: TempDir;
-let good: { content: RepositoryContent; pulled: string };
+let good: Good;
+let goodBulk: Good;
 
 beforeAll(() => {
   scratch = tempDirInMemory(100e6);
-  writeLayout(scratch.join("good"), [GOOD]);
-  const repository = newRepository("never-harmed");
-  const pulled = cfsctlOk(["--repo", repository, "oci", "pull", `oci:good:${TAG}`, "n"], {
-    cwd: scratch.path,
-  });
-  good = { content: cleaned(repository), pulled };
+  good = pullGood("good", GOOD);
+  goodBulk = pullGood("good-bulk", withBulk(GOOD));
 });
 afterAll(() => scratch[Symbol.dispose]());
+
+const withBulk = (image: ImageSpec): ImageSpec => ({ ...image, layers: [...image.layers, BULK] });
+
+function pullGood(layout: string, image: ImageSpec): Good {
+  writeLayout(scratch.join(layout), [image]);
+  const repository = newRepository(`never-harmed-${layout}`);
+  const pulled = pull(repository, layout);
+  return { layout, content: cleaned(repository), pulled };
+}
+
+function pull(repository: string, layout: string): string {
+  return cfsctlOk(["--repo", repository, "oci", "pull", `oci:${layout}:${TAG}`, "n"], { cwd: scratch.path });
+}
 
 function newRepository(name: string): string {
   cfsctlOk(["--repo", scratch.join(name), "init", "--insecure"]);
@@ -379,8 +436,14 @@ function cleaned(repository: string): RepositoryContent {
 const PROGRESS = /^sha256:[0-9a-f]{64}( \([^)]*\)|: done)$/;
 
 /** Fails with one line that says why, and perhaps a hint. */
-function expectRefused(args: readonly string[], says: RegExp, options: RunOptions = {}): void {
-  const { code, stdout, stderr } = cfsctl(args, { cwd: scratch.path, timeoutMs: 20_000, ...options });
+function expectRefused(repository: string, layout: string, says: RegExp): void {
+  const { code, stdout, stderr } = cfsctl(
+    ["--repo", repository, "oci", "pull", `oci:${layout}:${TAG}`, "n"],
+    {
+      cwd: scratch.path,
+      timeoutMs: 20_000,
+    },
+  );
   const lines = stderr.split("\n").filter((line) => line !== "" && !PROGRESS.test(line));
   expect({ code, stdout, lines: lines.length }, stderr).toEqual({
     code: 1,
@@ -401,35 +464,38 @@ function names(path: string): string[] {
   }
 }
 
-describe("a pull is refused, and leaves nothing behind that is named, for", () => {
-  test.each(Object.entries(FAULTS))(
-    "%s",
-    (name, { image, damage, says }) => {
-      const id = name.replaceAll(/\W/g, "-");
-      const path = scratch.join(`bad-${id}`);
-      const [written] = writeLayout(path, [{ ...GOOD, ...image }]);
-      damage?.({ path, image: written! });
-      const repository = newRepository(`repository-${id}`);
-      expectRefused(["--repo", repository, "oci", "pull", `oci:bad-${id}:${TAG}`, "n"], says);
+/** A repository refuses the faulty image, has nothing of it afterwards, and takes the good one. */
+function refuseThenPull({ image, damage, says }: Fault, name: string, goodOne: Good): void {
+  const layout = `bad-${name.replaceAll(/\W/g, "-")}`;
+  const path = scratch.join(layout);
+  const spec = { ...GOOD, ...image };
+  const [written] = writeLayout(path, [goodOne === goodBulk ? withBulk(spec) : spec]);
+  damage?.({ path, image: written! });
+  const repository = newRepository(`repository-${layout}`);
+  expectRefused(repository, layout, says);
 
-      expect(names(join(repository, "streams", "refs"))).toEqual([]);
-      expect(names(join(repository, "images"))).toEqual([]);
-      cfsctlOk(["--repo", repository, "oci", "fsck"]);
-      for (const stream of names(join(repository, "streams"))) {
-        const diffId = /^oci-layer-(.*)$/.exec(stream)?.[1];
-        if (diffId === undefined) continue;
-        expect(digestOf(cfsctlBytes(["--repo", repository, "cat", stream]).stdout)).toBe(diffId);
-      }
-      // the same repository takes the good image afterwards, as if nothing had been
-      const pulled = cfsctlOk(["--repo", repository, "oci", "pull", `oci:good:${TAG}`, "n"], {
-        cwd: scratch.path,
-      });
-      expect(pulled.split("\n").slice(0, 4)).toEqual(good.pulled.split("\n").slice(0, 4));
-      cfsctlOk(["--repo", repository, "oci", "fsck"]);
-      expect(cleaned(repository)).toEqual(good.content);
-      rmSync(path, { recursive: true, force: true });
-      rmSync(repository, { recursive: true });
-    },
+  expect(names(join(repository, "streams", "refs"))).toEqual([]);
+  expect(names(join(repository, "images"))).toEqual([]);
+  cfsctlOk(["--repo", repository, "oci", "fsck"]);
+  for (const stream of names(join(repository, "streams"))) {
+    const diffId = /^oci-layer-(.*)$/.exec(stream)?.[1];
+    if (diffId === undefined) continue;
+    expect(digestOf(cfsctlBytes(["--repo", repository, "cat", stream]).stdout)).toBe(diffId);
+  }
+  const firstLines = (stdout: string) => stdout.split("\n").slice(0, 4);
+  expect(firstLines(pull(repository, goodOne.layout))).toEqual(firstLines(goodOne.pulled));
+  cfsctlOk(["--repo", repository, "oci", "fsck"]);
+  expect(cleaned(repository)).toEqual(goodOne.content);
+  rmSync(path, { recursive: true, force: true });
+  rmSync(repository, { recursive: true });
+}
+
+describe("a pull is refused, and leaves nothing behind that is named, for", () => {
+  test.each(Object.entries(FAULTS))("%s", (name, fault) => refuseThenPull(fault, name, good), 30_000);
+
+  test.each(IN_THREADS)(
+    "%s, met by one of several threads",
+    (name) => refuseThenPull(FAULTS[name]!, name, goodBulk),
     30_000,
   );
 });
