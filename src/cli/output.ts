@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { isatty } from "node:tty";
+import { withContext } from "../errors.ts";
 import { printable } from "./printable.ts";
 
 const FLUSH_AT = 1 << 16;
@@ -15,7 +16,7 @@ function writeAll(fd: number, bytes: Uint8Array): void {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === "EPIPE") process.exit(0);
       // a pipe that someone made non-blocking is full: the reader needs a moment
-      if (code !== "EAGAIN") throw error;
+      if (code !== "EAGAIN") throw withContext(`writing to standard ${fd === 2 ? "error" : "output"}`, error);
       Atomics.wait(retryClock, 0, 0, 1);
     }
   }
