@@ -134,8 +134,12 @@ export class MessageOutput {
   }
 }
 
-/** Lays out a table; columns are as wide as their widest cell in terminal columns. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * Lays out a table; columns are as wide as their widest cell in terminal columns. Cells may hold what an image says of
+ * itself: control characters are escaped.
+ */
+export function formatTable(header: readonly string[], content: readonly (readonly string[])[]): string {
+  const rows = content.map((row) => row.map(printable));
   const widths = header.map((title, i) =>
     rows.reduce((width, row) => Math.max(width, Bun.stringWidth(row[i] ?? "")), Bun.stringWidth(title)),
   );

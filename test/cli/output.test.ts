@@ -21,6 +21,10 @@ describe("tables", () => {
 └────────────────────┴──────────────┘
 `;
 
+  test("can't command the terminal", () => {
+    expect(formatTable(["A"], [["x\x1b[2J\n"]])).toContain("│ x\\x1b[2J\\x0a │");
+  });
+
   test("look like those of composefs-rs", () => {
     const rows = [
       ["rootfs", "947ae5cba445"],

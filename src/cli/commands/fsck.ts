@@ -6,6 +6,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { formatObjectId } from "../../verity/digest.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
+import { printable } from "../printable.ts";
 import { openRepository } from "../repository.ts";
 
 /** More than these are only counted. */
@@ -26,7 +27,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   // Without --strict-exit the JSON has the members that it always had, and no more.
   if (json) context.out.json({ ...jsonReport(report), ...(strict && { affected }) });
   else printReport(context, report);
-  for (const cause of report.causes) context.err.line(`cfsctl: ${cause}`);
+  for (const cause of report.causes) context.err.line(`cfsctl: ${printable(cause)}`);
   if (!json) printAffected(context, affected);
   if (report.errors.length > 0 && (!json || strict)) {
     throw new CfsError("Corrupt", "repository integrity check failed", {
@@ -74,7 +75,7 @@ export function printReport({ out }: Context, report: FsckReport): void {
     return;
   }
   out.line(`status: ${report.errors.length} error(s)`);
-  for (const error of report.errors) out.line(`  - fsck: ${error}`);
+  for (const error of report.errors) out.line(`  - fsck: ${printable(error)}`);
 }
 
 export function jsonReport(report: FsckReport): object {

@@ -4,6 +4,7 @@ import { acquireJobs } from "../../../parallel/jobs.ts";
 import { checkRepository } from "../../../repository/fsck.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
+import { printable } from "../../printable.ts";
 import { openRepository } from "../../repository.ts";
 import { jsonReport, printReport } from "../fsck.ts";
 
@@ -28,9 +29,9 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     printReport(context, general);
     out.line(`oci images: ${imagesChecked - imagesCorrupted}/${imagesChecked} ok`);
     if (errors.length > 0) out.line(`oci errors: ${errors.length}`);
-    for (const error of errors) out.line(`  - ${error}`);
+    for (const error of errors) out.line(`  - ${printable(error)}`);
   }
-  for (const cause of general.causes) context.err.line(`cfsctl: ${cause}`);
+  for (const cause of general.causes) context.err.line(`cfsctl: ${printable(cause)}`);
   if (!ok && (!json || args.flag("strict-exit"))) {
     throw new CfsError("Corrupt", "OCI integrity check failed", {
       hint: "pull damaged images again; what is missing comes back",
