@@ -16,7 +16,7 @@ export type JobReply =
 /** Threads that run jobs, started when they are first needed. */
 export class WorkerPool implements AsyncDisposable {
   readonly size: number;
-  readonly #workers: Worker[] = [];
+  readonly #threads: Thread[] = [];
 
   constructor(size: number) {
     this.size = size;
@@ -65,9 +65,10 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #ask(slot: number, request: JobRequest, onMessage: (message: unknown) => void): Promise<unknown> {
-    this.#workers[slot] ??= startWorker();
-    const worker = this.#workers[slot];
+    this.#threads[slot] ??= startThread();
+    const { worker, closed } = this.#threads[slot];
     return new Promise((resolve, reject) => {
+      closed.then(() => reject(new Error("a worker thread ended unexpectedly")));
       worker.onmessage = ({ data }: MessageEvent<JobReply>) => {
         if (data.type === "result") resolve(data.result);
         else if (data.type === "error") reject(unpackError(data.error));
@@ -80,20 +81,22 @@ export class WorkerPool implements AsyncDisposable {
 
   /** Ends the threads and waits until their memory is free. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const workers = this.#workers.splice(0);
-    await Promise.all(
-      workers.map((worker) => {
-        const closed = new Promise((resolve) => worker.addEventListener("close", resolve));
-        worker.terminate();
-        return closed;
-      }),
-    );
+    const threads = this.#threads.splice(0);
+    for (const { worker } of threads) worker.terminate();
+    await Promise.all(threads.map(({ closed }) => closed));
     // Until the next turn of the event loop the last messages are kept, and with them the memory that they share.
     await new Promise((resolve) => setTimeout(resolve, 0));
     Bun.gc(true);
   }
 }
 
-function startWorker(): Worker {
-  return new Worker(workerUrl, { smol: true });
+interface Thread {
+  readonly worker: Worker;
+  /** Fulfilled when the thread has ended. */
+  readonly closed: Promise<unknown>;
+}
+
+function startThread(): Thread {
+  const worker = new Worker(workerUrl, { smol: true });
+  return { worker, closed: new Promise((resolve) => worker.addEventListener("close", resolve)) };
 }
