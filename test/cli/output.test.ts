@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { EXIT, failureOf } from "../../src/cli/errors.ts";
-import { formatBytes, formatDuration } from "../../src/cli/format-bytes.ts";
+import { formatBytes, formatDuration, formatSize } from "../../src/cli/format-bytes.ts";
 import { formatTable, MessageOutput, Output } from "../../src/cli/output.ts";
 import { JsonProgress, PlainProgress } from "../../src/cli/progress-lines.ts";
 import { TerminalProgress } from "../../src/cli/progress-terminal.ts";
@@ -163,6 +163,19 @@ test.each([
   [5e15, "4547.5 TiB"],
 ])("%p bytes are %p", (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text);
+});
+
+// As composefs-rs 0.9.4 prints these sizes.
+test.each([
+  [0, "0 B"],
+  [1023, "1023 B"],
+  [1024, "1.00 KiB"],
+  [36_992, "36.12 KiB"],
+  [37_248, "36.38 KiB"],
+  [37_249, "36.38 KiB"],
+  [1_179_648, "1.12 MiB"],
+])("%d bytes are %p on stdout", (bytes, text) => {
+  expect(formatSize(bytes)).toBe(text);
 });
 
 test.each([

@@ -7,7 +7,7 @@ import { directory, file, noise, type TarItem, writeTar } from "../support/tar-w
 import { tempDirInMemory } from "../support/temp.ts";
 
 const SEED = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const IMAGES = Number(process.env.TEST_IMAGES ?? 40);
+const IMAGES = Number(process.env.TEST_IMAGES ?? 20);
 
 const NAMES = ["a", "b", "c", "usr", "run", "x".repeat(120), "\xc3\xa9", "\xff", "with space", ".wh", "~"];
 const SIZES = [0, 1, 63, 64, 65, 100, 511, 512, 513, 4095, 4096, 4097, 9000];

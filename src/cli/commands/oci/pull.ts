@@ -4,6 +4,7 @@ import { type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { parseReference } from "../../../oci/reference.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
+import { formatSize } from "../../format-bytes.ts";
 import { openRepository } from "../../repository.ts";
 
 /** `cfsctl oci pull IMAGE [NAME]` */
@@ -53,15 +54,4 @@ function jsonReport({ manifest, config, verity, tag, statistics, unchanged }: Pu
       inlined_bytes: statistics.inlinedBytes,
     },
   };
-}
-
-const UNITS = ["KiB", "MiB", "GiB", "TiB"];
-
-/** `999 B`, `5.22 KiB`: scripts know this form, which is not that of messages to people. */
-function formatSize(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  let value = bytes / 1024;
-  let unit = 0;
-  for (; value >= 1024 && unit < UNITS.length - 1; unit++) value /= 1024;
-  return `${value.toFixed(2)} ${UNITS[unit]}`;
 }
