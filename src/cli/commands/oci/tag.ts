@@ -1,3 +1,4 @@
+import { CfsError } from "../../../errors.ts";
 import type { OciDigest } from "../../../oci/digest.ts";
 import { resolveName } from "../../../oci/image.ts";
 import { lookUpTag, writeTag } from "../../../oci/tags.ts";
@@ -25,5 +26,10 @@ function manifestArgument(repository: Repository, args: Arguments): OciDigest {
     const { document, digest } = resolveName(repository, text);
     if (document === "manifest") return digest;
   }
-  return lookUpTag(repository, text) ?? digestArgument(args, SOURCE);
+  const tagged = lookUpTag(repository, text);
+  if (tagged !== undefined) return tagged;
+  if (text.includes(":")) return digestArgument(args, SOURCE);
+  throw new CfsError("Usage", `there is no tag ${text}, and it is no digest either`, {
+    hint: "`cfsctl oci images` lists the tags",
+  });
 }
