@@ -3,7 +3,7 @@ import type { Algorithm, ObjectId } from "../verity/digest.ts";
 import { EEXIST, EKEYREJECTED, ENODATA, ENOTTY, EOPNOTSUPP, EOVERFLOW, ETXTBSY, SysError } from "./errno.ts";
 import { libc, orErrno } from "./libc.ts";
 
-/** ioctl numbers of include/uapi/linux/fsverity.h, the same on x86-64 and arm64 (spec 06 §1.3). */
+/** ioctl numbers of include/uapi/linux/fsverity.h; the same on x86-64 and arm64. */
 const FS_IOC_ENABLE_VERITY = 0x40806685;
 const FS_IOC_MEASURE_VERITY = 0xc0046686;
 

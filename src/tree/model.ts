@@ -6,7 +6,7 @@ export type Xattrs = ReadonlyMap<ByteString, ByteString>;
 
 export const NO_XATTRS: Xattrs = new Map();
 
-/** Metadata of a node, without its type and link count, which follow from the tree (spec 02 §1). */
+/** Metadata of a node, without its type and link count, which follow from the tree. */
 export interface Stat {
   /** Permission bits, 0…0o7777. */
   mode: number;
@@ -57,5 +57,5 @@ export function leaf(stat: Stat, content: Content): Leaf {
   return { kind: "leaf", stat, content };
 }
 
-/** Files up to this size are kept inside images and splitstreams (spec 01 §3.6). */
+/** Files up to this size are kept inside images and splitstreams. */
 export const INLINE_LIMIT = 64;

@@ -1,6 +1,6 @@
 import { CfsError } from "../errors.ts";
 
-/** fs-verity hash of a repository; blocks are always 4096 bytes, without salt (spec 01 §1). */
+/** fs-verity hash of a repository; blocks are always 4096 bytes, without salt. */
 export type HashName = "sha256" | "sha512";
 
 /** Lower-case hex of an fs-verity digest: the name of an object. 64 or 128 characters. */

@@ -21,7 +21,7 @@ const LACKING: Readonly<Record<string, readonly string[]>> = {
   "oci compute-id": ["bootable"],
   "oci dump": ["bootable"],
   "oci mount": ["fuse", "foreground"],
-  "oci pull": ["bootable", "expected-digest"],
+  "oci pull": ["bootable", "expected-digest", "local-fetch"],
 };
 
 function commandAt(path: string): CommandSpec | undefined {
