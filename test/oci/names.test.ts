@@ -83,7 +83,7 @@ describe("references", () => {
 
 describe("tags", () => {
   test.each([
-    ["docker://quay.io/a/b:1", "docker:%2F%2Fquay.io%2Fa%2Fb:1"],
+    ["docker://registry.example/a/b:1", "docker:%2F%2Fregistry.example%2Fa%2Fb:1"],
     ["100%", "100%25"],
     ["a b", "a b"],
     ["%2F", "%252F"],
