@@ -8,6 +8,7 @@ type Job = (payload: never, emit: (message: unknown, transfer?: ArrayBuffer[]) =
 const JOBS: Record<string, () => Promise<Job>> = {
   "split-layers": async () => (await import("./oci/pull/layer-job.ts")).splitLayers,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
+  "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };
 
 declare const self: Worker;

@@ -17,6 +17,8 @@ const SIGNATURES = {
   ioctl: { args: [i32, u64_fast, ptr], returns: i32 },
   linkat: { args: [i32, ptr, i32, ptr, i32], returns: i32 },
   symlinkat: { args: [ptr, i32, ptr], returns: i32 },
+  llistxattr: { args: [ptr, ptr, u64_fast], returns: i64_fast },
+  lgetxattr: { args: [ptr, ptr, ptr, u64_fast], returns: i64_fast },
   readlinkat: { args: [i32, ptr, ptr, u64_fast], returns: i64_fast },
   renameat: { args: [i32, ptr, i32, ptr], returns: i32 },
   unlinkat: { args: [i32, ptr, i32], returns: i32 },

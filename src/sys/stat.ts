@@ -18,7 +18,7 @@ export const S_IFIFO = 0o010000;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_ATTR_VERITY = 0x100000;
 
-/** What is known about a file. Sizes and inode numbers are exact up to 2^53. */
+/** What is known about a file. Sizes are exact up to 2^53. */
 export interface FileStatus {
   /** Type and permission bits. */
   mode: number;
@@ -29,7 +29,10 @@ export interface FileStatus {
   size: number;
   /** Units of 512 bytes that are allocated. */
   blocks: number;
+  /** Exact up to 2^53; `largeIno` holds what is above. */
   ino: number;
+  /** The exact number where `ino` is not, as on overlayfs, which marks inodes in the highest bits. */
+  largeIno: bigint | undefined;
   devMajor: number;
   devMinor: number;
   rdevMajor: number;
@@ -52,6 +55,7 @@ export function emptyStatus(): FileStatus {
     size: 0,
     blocks: 0,
     ino: 0,
+    largeIno: undefined,
     devMajor: 0,
     devMinor: 0,
     rdevMajor: 0,
@@ -93,6 +97,7 @@ function callStatx(dirfd: number, path: Uint8Array, flags: number, out: FileStat
     out.gid = u32[6]!;
     out.mode = u16[14]!;
     out.ino = u64At(8);
+    out.largeIno = out.ino > Number.MAX_SAFE_INTEGER ? (BigInt(u32[9]!) << 32n) | BigInt(u32[8]!) : undefined;
     out.size = u64At(10);
     out.blocks = u64At(12);
     out.ctime = i64At(24);

@@ -50,17 +50,20 @@ export function canonicalizeRun(root: Directory): void {
   emptyRootDirectory(root, "run");
 }
 
+/** Whether the filter lets an xattr of this name through. */
+export function keepsXattr(filter: XattrFilter, name: ByteString): boolean {
+  return name === ALLOWED || (filter === "keep-user-xattrs" && name.startsWith(USER_PREFIX));
+}
+
 /** Drops all xattrs that the filter does not let through, on every node. */
 export function filterXattrs(root: Directory, filter: XattrFilter): void {
-  const keeps = (name: ByteString) =>
-    name === ALLOWED || (filter === "keep-user-xattrs" && name.startsWith(USER_PREFIX));
   // Nodes share their xattr maps, and go on sharing them.
   const filtered = new Map<Xattrs, Xattrs>();
   const apply = (stat: Stat) => {
     if (stat.xattrs.size === 0) return;
     let kept = filtered.get(stat.xattrs);
     if (kept === undefined) {
-      const pairs = [...stat.xattrs].filter(([name]) => keeps(name));
+      const pairs = [...stat.xattrs].filter(([name]) => keepsXattr(filter, name));
       kept =
         pairs.length === stat.xattrs.size ? stat.xattrs : pairs.length === 0 ? NO_XATTRS : new Map(pairs);
       filtered.set(stat.xattrs, kept);

@@ -1,21 +1,10 @@
-import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
-import { JSON_OPTION } from "./common.ts";
+import type { CommandSpec, PositionalSpec } from "../tree.ts";
+import { JSON_OPTION, XATTRS_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
 
 const IMAGE: PositionalSpec = {
   name: "IMAGE",
   help: "Tag, or digest of the manifest or config with or without '@' in front",
-};
-
-const XATTRS: OptionSpec = {
-  name: "xattrs",
-  kind: "enum",
-  choices: [
-    { value: "allowlist-only", help: "only security.capability" },
-    { value: "keep-user-xattrs", help: "user.* as well" },
-  ],
-  default: "allowlist-only",
-  help: "Which extended attributes to keep",
 };
 
 const CONFIG_VERITY: PositionalSpec = {
@@ -98,14 +87,14 @@ export const OCI_COMMAND: CommandSpec = {
       name: "dump",
       summary: "Write the files of an image as a composefs dumpfile",
       positionals: [IMAGE, CONFIG_VERITY],
-      options: [XATTRS],
+      options: [XATTRS_OPTION],
       load: () => import("../commands/oci/dump.ts"),
     },
     {
       name: "compute-id",
       summary: "Print the digest that the image's EROFS image has",
       positionals: [IMAGE, CONFIG_VERITY],
-      options: [XATTRS],
+      options: [XATTRS_OPTION],
       load: () => import("../commands/oci/compute-id.ts"),
     },
     {

@@ -1,0 +1,240 @@
+import { type ByteString, byteString, display, fromText } from "../bytes.ts";
+import { CfsError, withContext } from "../errors.ts";
+import { DT_DIR, openDirectory, readDirectory } from "../sys/dir.ts";
+import { SysError } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { AT_FDCWD, pathBytes, readlinkat } from "../sys/file.ts";
+import {
+  emptyStatus,
+  type FileStatus,
+  fstat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  tryFstatat,
+} from "../sys/stat.ts";
+import { readXattrs } from "../sys/xattr.ts";
+import {
+  type Content,
+  type Directory,
+  directory,
+  INLINE_LIMIT,
+  type Leaf,
+  leaf,
+  NO_XATTRS,
+  type Stat,
+} from "../tree/model.ts";
+import { FileList } from "./file-list.ts";
+import { deviceOf, UnchangedFile, versionOf } from "./unchanged-file.ts";
+
+export interface ScanOptions {
+  /** Which extended attributes to read, by name; all unless given. */
+  readonly wantedXattr?: (name: ByteString) => boolean;
+  /** Directories in the root whose entries are not looked at. */
+  readonly emptied?: readonly ByteString[];
+}
+
+/** A tree whose larger files have yet to be hashed. */
+export interface ScannedDirectory extends Disposable {
+  readonly root: Directory;
+  /** The open directory itself. */
+  readonly fd: Fd;
+  /** The files above 64 bytes. Their leaves have the declared size only, until they get their digests. */
+  readonly files: FileList;
+}
+
+/** A directory that is being walked. Its descriptor stays open until its last subdirectory has been opened. */
+interface Frame {
+  readonly fd: Fd;
+  /** Relative to the root; empty for it. */
+  readonly path: ByteString;
+  readonly node: Directory;
+  /** Names of the subdirectories to be visited. */
+  readonly pending: ByteString[];
+}
+
+/**
+ * Reads a directory and all below it: metadata, link targets, extended attributes and the content of files of up to
+ * 64 bytes. No symbolic link is followed, the given path's last component included; mount points are crossed. Files
+ * that are the same inode become hard links.
+ * @param path text, of a directory.
+ * @throws CfsError naming the file that can't be read or changes while it is.
+ */
+export function scanDirectory(path: string, options: ScanOptions = {}): ScannedDirectory {
+  const top = openDirectory(AT_FDCWD, pathBytes(path), path);
+  try {
+    const scan = new Scan(path, top, options);
+    const root = scan.run();
+    return { root, fd: top, files: scan.files, [Symbol.dispose]: () => top.close() };
+  } catch (error) {
+    top.close();
+    throw withContext(`reading the files of ${display(fromText(path))}`, error);
+  }
+}
+
+class Scan {
+  readonly files: FileList;
+  readonly #top: Fd;
+  readonly #label: string;
+  readonly #options: ScanOptions;
+  readonly #status = emptyStatus();
+  /** By device and inode: `st_nlink` tells nothing about the same file being mounted at several places. */
+  readonly #inodes = new Map<number, Map<number | bigint, Leaf>>();
+
+  constructor(path: string, top: Fd, options: ScanOptions) {
+    this.#label = path.replace(/\/+$/, "");
+    this.#top = top;
+    this.#options = options;
+    this.files = new FileList(this.#label);
+  }
+
+  run(): Directory {
+    const top = this.#visit(this.#top, "");
+    const stack = [top];
+    try {
+      for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+        const name = frame.pending.pop();
+        if (name === undefined) {
+          stack.pop();
+          continue;
+        }
+        const path = frame.path === "" ? name : `${frame.path}/${name}`;
+        const fd = openDirectory(frame.fd.fd, name, this.#labelOf(path));
+        // A chain of directories needs one descriptor, not one a level.
+        if (frame.pending.length === 0) {
+          stack.pop();
+          this.#close(frame.fd);
+        }
+        const child = this.#visitOrClose(fd, path);
+        frame.node.entries.set(name, child.node);
+        if (child.pending.length === 0) this.#close(fd);
+        else stack.push(child);
+      }
+    } finally {
+      for (const { fd } of stack) this.#close(fd);
+    }
+    return top.node;
+  }
+
+  /** All but the root's descriptor, which is needed for hashing. */
+  #close(fd: Fd): void {
+    if (fd !== this.#top) fd.close();
+  }
+
+  #visitOrClose(fd: Fd, path: ByteString): Frame {
+    try {
+      return this.#visit(fd, path);
+    } catch (error) {
+      fd.close();
+      throw error;
+    }
+  }
+
+  /** Reads everything in a directory but its subdirectories. */
+  #visit(fd: Fd, path: ByteString): Frame {
+    const label = () => this.#labelOf(path);
+    const node = directory(this.#stat(fstat(fd), fd.fd, ".", label));
+    const pending: ByteString[] = [];
+    const frame = { fd, path, node, pending };
+    if (this.#options.emptied?.includes(path)) return frame;
+    this.files.enter(path);
+    for (const { name, type } of readDirectory(fd)) {
+      const child = type === DT_DIR ? undefined : this.#leaf(frame, name);
+      if (child === undefined) pending.push(name);
+      else node.entries.set(name, child);
+    }
+    return frame;
+  }
+
+  /** Undefined for what turns out to be a directory. */
+  #leaf({ fd, path }: Frame, name: ByteString): Leaf | undefined {
+    const status = this.#status;
+    const label = () => this.#labelOf(path === "" ? name : `${path}/${name}`);
+    const result = tryFstatat(fd.fd, name, status);
+    if (result < 0) throw new SysError(-result, "statx", label());
+    if ((status.mode & S_IFMT) === S_IFDIR) return undefined;
+
+    const device = deviceOf(status);
+    let inodes = this.#inodes.get(device);
+    if (inodes === undefined) {
+      inodes = new Map();
+      this.#inodes.set(device, inodes);
+    }
+    const inode = status.largeIno ?? status.ino;
+    const known = inodes.get(inode);
+    if (known !== undefined) return known;
+
+    const stat = this.#stat(status, fd.fd, name, label);
+    const isFile = (status.mode & S_IFMT) === S_IFREG;
+    let found: Leaf;
+    if (isFile && status.size > INLINE_LIMIT) {
+      found = leaf(stat, { type: "sparse", size: BigInt(status.size) });
+      this.files.add(name, versionOf(status), found);
+    } else {
+      found = leaf(
+        stat,
+        isFile ? readInline(fd.fd, name, status, label) : content(fd.fd, name, status, label),
+      );
+    }
+    inodes.set(inode, found);
+    return found;
+  }
+
+  #stat(status: FileStatus, dirfd: number, name: ByteString, label: () => string): Stat {
+    const { mode, uid, gid, mtime, mtimeNsec } = status;
+    return {
+      mode: mode & 0o7777,
+      uid,
+      gid,
+      mtime: BigInt(mtime),
+      mtimeNsec,
+      xattrs: readXattrs(dirfd, name, label, this.#options.wantedXattr) ?? NO_XATTRS,
+    };
+  }
+
+  #labelOf(path: ByteString): string {
+    return path === "" ? this.#label : `${this.#label}/${display(path)}`;
+  }
+}
+
+function readInline(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {
+  if (status.size === 0) return { type: "inline", data: "" };
+  using file = new UnchangedFile(dirfd, name, versionOf(status), label);
+  const data = new Uint8Array(status.size);
+  file.read(data, 0);
+  file.finish();
+  return { type: "inline", data: byteString(data) };
+}
+
+/** What a node that is neither directory nor regular file is. */
+function content(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {
+  switch (status.mode & S_IFMT) {
+    case S_IFLNK: {
+      const target = readlinkat(dirfd, name);
+      if (target === undefined) throw new CfsError("NotFound", `${label()} vanished while it was read`);
+      return { type: "symlink", target };
+    }
+    case S_IFCHR:
+      return { type: "char", rdev: deviceNumber(status) };
+    case S_IFBLK:
+      return { type: "block", rdev: deviceNumber(status) };
+    case S_IFIFO:
+      return { type: "fifo" };
+    case S_IFSOCK:
+      return { type: "socket" };
+    default:
+      throw new CfsError("Unsupported", `${label()} is of an unknown type (mode ${status.mode.toString(8)})`);
+  }
+}
+
+/** As `st_rdev` holds it (makedev(3)). */
+function deviceNumber({ rdevMajor, rdevMinor }: FileStatus): bigint {
+  const major = BigInt(rdevMajor);
+  const minor = BigInt(rdevMinor);
+  return (minor & 0xffn) | ((major & 0xfffn) << 8n) | ((minor & ~0xffn) << 12n) | ((major & ~0xfffn) << 32n);
+}
