@@ -1,6 +1,16 @@
 import { CfsError } from "../errors.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
-import { EEXIST, EKEYREJECTED, ENODATA, ENOTTY, EOPNOTSUPP, EOVERFLOW, ETXTBSY, SysError } from "./errno.ts";
+import {
+  EEXIST,
+  EKEYREJECTED,
+  ENODATA,
+  ENOSYS,
+  ENOTTY,
+  EOPNOTSUPP,
+  EOVERFLOW,
+  ETXTBSY,
+  SysError,
+} from "./errno.ts";
 import { libc, orErrno } from "./libc.ts";
 
 /** ioctl numbers of include/uapi/linux/fsverity.h; the same on x86-64 and arm64. */
@@ -26,6 +36,7 @@ export function enableVerity(fd: number, algorithm: Algorithm, path?: string): E
       return "already";
     case ENOTTY:
     case EOPNOTSUPP:
+    case ENOSYS:
       return "unsupported";
     case ETXTBSY:
       return "busy";
@@ -59,6 +70,7 @@ export function measureVerity(fd: number, algorithm: Algorithm, path?: string): 
       return { state: "missing" };
     case ENOTTY:
     case EOPNOTSUPP:
+    case ENOSYS:
       return { state: "unsupported" };
     case EOVERFLOW:
       return { state: "other", detail: `its fs-verity digest is longer than ${algorithm.hash}` };
