@@ -50,9 +50,14 @@ const MAX_STEP = 4000;
 
 /**
  * Hashes the files of a scanned tree, stores them when asked to, and gives its leaves their digests.
+ * @param aloneMs how long this thread works before it asks others for help.
  * @throws CfsError naming the file that can't be read, has changed since it was scanned, or can't be stored.
  */
-export async function hashScannedFiles(scanned: ScannedDirectory, options: HashOptions): Promise<void> {
+export async function hashScannedFiles(
+  scanned: ScannedDirectory,
+  options: HashOptions,
+  aloneMs = ALONE_MS,
+): Promise<void> {
   const { files } = scanned;
   const { algorithm, store, jobs, progress } = options;
   if (files.length === 0) return;
@@ -76,7 +81,7 @@ export async function hashScannedFiles(scanned: ScannedDirectory, options: HashO
     if (isLong) progress.event({ type: "advance", id, bytes });
   };
   const task = new HashTask(payload, onBytes);
-  task.run(jobs > 1 ? performance.now() + ALONE_MS : Number.POSITIVE_INFINITY);
+  task.run(jobs > 1 ? performance.now() + aloneMs : Number.POSITIVE_INFINITY);
   if (!task.isOver) {
     await using pool = new WorkerPool(jobs - 1);
     const payloads = Array.from({ length: jobs - 1 }, () => payload);
