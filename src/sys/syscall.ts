@@ -23,6 +23,7 @@ export const NR = {
   fsmount: 432,
   openat2: 437,
   mount_setattr: 442,
+  listxattrat: 465,
 } as const;
 
 /** An argument: an integer, memory, or null. */
