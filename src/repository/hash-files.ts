@@ -82,9 +82,10 @@ export async function hashScannedFiles(
   };
   const task = new HashTask(payload, onBytes);
   task.run(jobs > 1 ? performance.now() + aloneMs : Number.POSITIVE_INFINITY);
-  if (!task.isOver) {
-    await using pool = new WorkerPool(jobs - 1);
-    const payloads = Array.from({ length: jobs - 1 }, () => payload);
+  if (task.groupsLeft > 0) {
+    const helpers = Math.min(jobs - 1, task.groupsLeft);
+    await using pool = new WorkerPool(helpers);
+    const payloads = Array.from({ length: helpers }, () => payload);
     const others = pool.run("hash-files", payloads);
     // Should this thread fail, its error is the one that is told.
     others.catch(() => undefined);
@@ -125,8 +126,9 @@ class HashTask {
     this.#doneBytes = new BigInt64Array(payload.shared, 8, 1);
   }
 
-  get isOver(): boolean {
-    return Atomics.load(this.#next, 0) >= this.#payload.groups.length;
+  /** Groups that nobody has begun. */
+  get groupsLeft(): number {
+    return Math.max(0, this.#payload.groups.length - Atomics.load(this.#next, 0));
   }
 
   /** @param deadlineMs as `performance.now` tells the time. */
