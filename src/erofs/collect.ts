@@ -1,16 +1,7 @@
 import { CfsError } from "../errors.ts";
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../mode.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
-import {
-  BLOCK_SIZE,
-  LAYOUT_INLINE,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  STUB_NAMES,
-  WHITEOUT_MARKERS,
-} from "./format.ts";
+import { BLOCK_SIZE, LAYOUT_INLINE, STUB_NAMES, WHITEOUT_MARKERS } from "./format.ts";
 import { type Dirent, ErofsImage, invalidImage, type RawInode } from "./image.ts";
 
 /**

@@ -58,15 +58,6 @@ export const LAYOUT_PLAIN = 0;
 export const LAYOUT_INLINE = 4;
 export const LAYOUT_CHUNKED = 8;
 
-export const S_IFMT = 0o170000;
-export const S_IFSOCK = 0o140000;
-export const S_IFLNK = 0o120000;
-export const S_IFREG = 0o100000;
-export const S_IFBLK = 0o060000;
-export const S_IFDIR = 0o040000;
-export const S_IFCHR = 0o020000;
-export const S_IFIFO = 0o010000;
-
 export const DIRENT_SIZE = 12;
 export const FT_REGULAR = 1;
 export const FT_DIRECTORY = 2;

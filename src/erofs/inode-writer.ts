@@ -1,3 +1,4 @@
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../mode.ts";
 import type { Content } from "../tree/model.ts";
 import {
   BLOCK_SIZE,
@@ -6,13 +7,6 @@ import {
   EXTENDED_INODE_SIZE,
   type FormatVersion,
   LAYOUT_CHUNKED,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFREG,
-  S_IFSOCK,
   SLOT_SIZE,
   XATTR_HEADER_SIZE,
 } from "./format.ts";

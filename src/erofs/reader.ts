@@ -1,5 +1,6 @@
 import { type ByteString, display } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
 import {
   type Content,
   type Directory,
@@ -21,14 +22,6 @@ import {
   MAX_SYMLINK,
   OVERLAY_ESCAPE_PREFIX,
   OVERLAY_PREFIX,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
   WHITEOUT_DIRECTORY_MARKERS,
   WHITEOUT_MARKERS,
   WHITEOUT_OPAQUE_MARKERS,

@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os";
+import { S_IFIFO, S_IFMT } from "../mode.ts";
 import { AT_FDCWD, O_NONBLOCK, O_RDONLY, O_WRONLY, pathBytes, tryOpenat, writeAll } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
-import { emptyStatus, S_IFIFO, S_IFMT, tryFstat } from "../sys/stat.ts";
+import { emptyStatus, tryFstat } from "../sys/stat.ts";
 
 /** How many threads may be used; to be given back when they have ended. */
 export interface JobAllowance extends Disposable {

@@ -10,6 +10,7 @@ import { TEMPORARY_LINK_PREFIX } from "./links.ts";
 import { findLiveObjects, type Unreadable } from "./live-objects.ts";
 import { type Category, REFS } from "./names.ts";
 import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
+import { TEMPORARY_OBJECT_PREFIX } from "./objects.ts";
 import { MAX_ENTRIES, openCategory, openIfDirectory } from "./refs.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { Repository } from "./repository.ts";
@@ -45,7 +46,6 @@ interface DeadObjects {
   bytes: number;
 }
 
-const TEMPORARY_OBJECT_PREFIX = ".tmp-object-";
 /** Where pulls keep what they have downloaded in part. */
 const TEMPORARY_DIRECTORY = "tmp";
 /** How many unreadable roots an error names. */

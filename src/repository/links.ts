@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { type ByteString, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import { openDirectory } from "../sys/dir.ts";
@@ -7,6 +6,7 @@ import type { Fd } from "../sys/fd.ts";
 import { fsync, mkdirat, readlinkat, renameat, symlinkat, unlinkat } from "../sys/file.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
 import { objectOfTarget } from "./names.ts";
+import { temporaryName } from "./temporary.ts";
 
 /** Prefix of links that wait in the repository's root to be renamed over another. */
 export const TEMPORARY_LINK_PREFIX = ".symlink-";
@@ -43,7 +43,7 @@ export function placeLink(root: Fd, path: readonly ByteString[], target: ByteStr
 function replaceLink(root: Fd, parent: Fd, name: ByteString, target: ByteString): void {
   if (linkTarget(parent.fd, name) === target) return;
   for (;;) {
-    const temporary = `${TEMPORARY_LINK_PREFIX}${randomBytes(9).toString("base64url")}`;
+    const temporary = temporaryName(TEMPORARY_LINK_PREFIX);
     if (!symlinkat(target, root.fd, temporary)) continue;
     try {
       renameat(root.fd, temporary, parent.fd, name);

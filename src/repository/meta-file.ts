@@ -1,10 +1,11 @@
 import { CfsError, withContext } from "../errors.ts";
-import { EISDIR, ENOENT, ENOSYS, EOPNOTSUPP } from "../sys/errno.ts";
+import { ENOENT } from "../sys/errno.ts";
 import { Fd } from "../sys/fd.ts";
 import {
   AT_FDCWD,
   check,
   fsync,
+  lacksUnnamedFiles,
   linkFd,
   O_CREAT,
   O_EXCL,
@@ -103,7 +104,7 @@ class Prepared implements PreparedMeta {
 function createUnnamed(dir: Fd): { file: Fd; temporaryName: string | undefined } {
   const label = `${dir.path}/${META_NAME}`;
   const fd = tryOpenat(dir.fd, ".", O_TMPFILE | O_WRONLY, FILE_MODE);
-  if (fd !== -EOPNOTSUPP && fd !== -EISDIR && fd !== -ENOSYS) {
+  if (!lacksUnnamedFiles(fd)) {
     return { file: new Fd(check(fd, "openat", label), label), temporaryName: undefined };
   }
   const file = openat(dir.fd, TEMPORARY_NAME, O_CREAT | O_EXCL | O_WRONLY, FILE_MODE, label);

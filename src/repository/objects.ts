@@ -1,10 +1,11 @@
-import { randomBytes } from "node:crypto";
 import { CfsError } from "../errors.ts";
-import { EISDIR, ENOENT, EOPNOTSUPP, isErrno } from "../sys/errno.ts";
+import { S_IFMT, S_IFREG } from "../mode.ts";
+import { ENOENT, isErrno } from "../sys/errno.ts";
 import { Fd } from "../sys/fd.ts";
 import {
   AT_FDCWD,
   check,
+  lacksUnnamedFiles,
   linkFd,
   mkdirat,
   O_CREAT,
@@ -22,10 +23,11 @@ import {
   writeAll,
 } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
-import { emptyStatus, fstat, S_IFMT, S_IFREG, tryFstatat } from "../sys/stat.ts";
+import { emptyStatus, fstat, tryFstatat } from "../sys/stat.ts";
 import { enableVerity, measureVerity } from "../sys/verity.ts";
 import { type Algorithm, formatObjectId, type ObjectId, objectPath } from "../verity/digest.ts";
 import { fsVerityDigest, VerityHasher } from "../verity/merkle.ts";
+import { temporaryName } from "./temporary.ts";
 
 /** "require": every object has fs-verity. "try": it is turned on where the file system can, and may be missing. */
 export type VerityPolicy = "require" | "try";
@@ -44,6 +46,8 @@ export interface NewObject {
   readonly temporaryName: string | undefined;
 }
 
+/** Of files that a killed process may leave in `objects/`. */
+export const TEMPORARY_OBJECT_PREFIX = ".tmp-object-";
 const FILE_MODE = 0o644;
 const DIRECTORY_MODE = 0o755;
 
@@ -245,14 +249,14 @@ export class ObjectStore {
         mkdirat(objects, directory, DIRECTORY_MODE);
         fd = tryOpenat(objects, directory, O_TMPFILE | O_RDWR, FILE_MODE);
       }
-      if (fd !== -EOPNOTSUPP && fd !== -EISDIR) {
+      if (!lacksUnnamedFiles(fd)) {
         return { fd: check(fd, "openat", `objects/${directory}`), temporaryName: undefined };
       }
       this.#tmpfileUnsupported = true;
     }
-    const temporaryName = temporaryObjectName();
-    const fd = tryOpenat(objects, temporaryName, O_CREAT | O_EXCL | O_RDWR, FILE_MODE);
-    return { fd: check(fd, "openat", `objects/${temporaryName}`), temporaryName };
+    const name = temporaryName(TEMPORARY_OBJECT_PREFIX);
+    const fd = tryOpenat(objects, name, O_CREAT | O_EXCL | O_RDWR, FILE_MODE);
+    return { fd: check(fd, "openat", `objects/${name}`), temporaryName: name };
   }
 
   #publish(file: NewObject, id: ObjectId, replace: boolean): boolean {
@@ -302,7 +306,7 @@ export class ObjectStore {
         return linkFd(file.fd, objects, path);
       }
     }
-    const name = file.temporaryName ?? temporaryObjectName();
+    const name = file.temporaryName ?? temporaryName(TEMPORARY_OBJECT_PREFIX);
     if (file.temporaryName === undefined) linkFd(file.fd, objects, name);
     mkdirat(objects, id.slice(0, 2), DIRECTORY_MODE);
     renameat(objects, name, objects, path);
@@ -345,8 +349,4 @@ export class ObjectStore {
     }
     return this.#objectsFd;
   }
-}
-
-function temporaryObjectName(): string {
-  return `.tmp-object-${randomBytes(9).toString("base64url")}`;
 }

@@ -1,23 +1,11 @@
 import { type ByteString, byteString, display, fromText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
 import { DT_DIR, openDirectory, readDirectory } from "../sys/dir.ts";
 import { SysError } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { AT_FDCWD, pathBytes, readlinkat } from "../sys/file.ts";
-import {
-  emptyStatus,
-  type FileStatus,
-  fstat,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-  tryFstatat,
-} from "../sys/stat.ts";
+import { emptyStatus, type FileStatus, fstat, tryFstatat } from "../sys/stat.ts";
 import { readXattrs } from "../sys/xattr.ts";
 import {
   type Content,

@@ -1,8 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { EISDIR, EOPNOTSUPP } from "../sys/errno.ts";
-import { check, O_CREAT, O_EXCL, O_RDWR, O_TMPFILE, tryOpenat, unlinkat } from "../sys/file.ts";
+import {
+  check,
+  lacksUnnamedFiles,
+  O_CREAT,
+  O_EXCL,
+  O_RDWR,
+  O_TMPFILE,
+  tryOpenat,
+  unlinkat,
+} from "../sys/file.ts";
 
 const MODE = 0o600;
+
+/** A file name that nobody else uses: the prefix and twelve random characters. */
+export function temporaryName(prefix: string): string {
+  return prefix + randomBytes(9).toString("base64url");
+}
 
 /**
  * A file without a name, in the file system of the directory, gone when it is closed.
@@ -10,8 +23,8 @@ const MODE = 0o600;
  */
 export function openTemporary(directoryFd: number): number {
   const fd = tryOpenat(directoryFd, ".", O_TMPFILE | O_RDWR, MODE);
-  if (fd !== -EOPNOTSUPP && fd !== -EISDIR) return check(fd, "openat", "temporary file");
-  const name = `.tmp-${randomBytes(9).toString("base64url")}`;
+  if (!lacksUnnamedFiles(fd)) return check(fd, "openat", "temporary file");
+  const name = temporaryName(".tmp-");
   const named = check(
     tryOpenat(directoryFd, name, O_CREAT | O_EXCL | O_RDWR, MODE),
     "openat",

@@ -1,11 +1,12 @@
 import type { Pointer } from "bun:ffi";
 import { type ByteString, compareBytes } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
+import { S_IFMT } from "../mode.ts";
 import { EINTR, ENOENT } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { check, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, openat } from "./file.ts";
 import { libc, orErrno } from "./libc.ts";
-import { emptyStatus, S_IFMT, tryFstatat } from "./stat.ts";
+import { emptyStatus, tryFstatat } from "./stat.ts";
 import { NR, pinned, syscall } from "./syscall.ts";
 
 /** Entry types of a directory: the type bits of the mode, shifted right by 12 (include/linux/fs_types.h). */

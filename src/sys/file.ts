@@ -1,5 +1,16 @@
 import { display } from "../bytes.ts";
-import { EAGAIN, EEXIST, EFBIG, EINTR, EINVAL, ENOENT, SysError } from "./errno.ts";
+import {
+  EAGAIN,
+  EEXIST,
+  EFBIG,
+  EINTR,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOSYS,
+  EOPNOTSUPP,
+  SysError,
+} from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { cstring, libc, orErrno, scratchPath } from "./libc.ts";
 
@@ -44,6 +55,11 @@ export function tryOpenat(dirfd: number, path: string, flags: number, mode = 0):
     const result = orErrno(libc.openat(dirfd, buffer, flags | O_CLOEXEC, mode));
     if (result !== -EINTR) return result;
   }
+}
+
+/** Whether this result of opening with O_TMPFILE says that the file system has no files without a name. */
+export function lacksUnnamedFiles(result: number): boolean {
+  return result === -EOPNOTSUPP || result === -EISDIR || result === -ENOSYS;
 }
 
 /** Opens by path. `path` is text (UTF-8). */

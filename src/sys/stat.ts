@@ -1,19 +1,10 @@
 import type { Pointer } from "bun:ffi";
+import { S_IFMT, S_IFREG } from "../mode.ts";
 import { EINTR } from "./errno.ts";
 import type { Fd } from "./fd.ts";
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, check } from "./file.ts";
 import { cstring, libc, orErrno, scratchPath } from "./libc.ts";
 import { NR, pinned, syscall } from "./syscall.ts";
-
-/** File type bits of a mode (include/uapi/linux/stat.h). */
-export const S_IFMT = 0o170000;
-export const S_IFSOCK = 0o140000;
-export const S_IFLNK = 0o120000;
-export const S_IFREG = 0o100000;
-export const S_IFBLK = 0o060000;
-export const S_IFDIR = 0o040000;
-export const S_IFCHR = 0o020000;
-export const S_IFIFO = 0o010000;
 
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_ATTR_VERITY = 0x100000;

@@ -1,4 +1,5 @@
 import type { ByteString } from "../bytes.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../mode.ts";
 import { objectPath } from "../verity/digest.ts";
 import type { Directory, Leaf, Node, Stat, Xattrs } from "./model.ts";
 import { countLinks, directoryLinks, type LinkCounts, sortedEntries } from "./walk.ts";
@@ -55,13 +56,13 @@ export function* dumpNode(node: Node, path: ByteString, links: LinkCounts): Gene
 export function dumpLine(node: Node, path: ByteString): string {
   return node.kind === "leaf"
     ? leafLine(node, escapeField(path), NO_LINKS, new Map())
-    : line(escapeField(path), "0", 0o040000, 1, "0", node.stat, "- - -");
+    : line(escapeField(path), "0", S_IFDIR, 1, "0", node.stat, "- - -");
 }
 
 const NO_LINKS: LinkCounts = new Map();
 
 function directoryLine(node: Directory, path: string): string {
-  return line(path, "0", 0o040000, directoryLinks(node), "0", node.stat, "- - -");
+  return line(path, "0", S_IFDIR, directoryLinks(node), "0", node.stat, "- - -");
 }
 
 function leafLine(leaf: Leaf, path: string, links: LinkCounts, firstNames: Map<Leaf, string>): string {
@@ -75,27 +76,27 @@ function leafLine(leaf: Leaf, path: string, links: LinkCounts, firstNames: Map<L
   switch (content.type) {
     case "inline": {
       const data = escapeField(content.data);
-      return line(path, String(content.data.length), 0o100000, nlink, "0", stat, `- ${data} -`);
+      return line(path, String(content.data.length), S_IFREG, nlink, "0", stat, `- ${data} -`);
     }
     case "external":
     case "external-no-verity": {
       const data = `${objectPath(content.id)} - ${content.id}`;
-      return line(path, String(content.size), 0o100000, nlink, "0", stat, data);
+      return line(path, String(content.size), S_IFREG, nlink, "0", stat, data);
     }
     case "sparse":
-      return line(path, String(content.size), 0o100000, nlink, "0", stat, "- - -");
+      return line(path, String(content.size), S_IFREG, nlink, "0", stat, "- - -");
     case "symlink": {
       const { target } = content;
-      return line(path, String(target.length), 0o120000, nlink, "0", stat, `${escapeField(target)} - -`);
+      return line(path, String(target.length), S_IFLNK, nlink, "0", stat, `${escapeField(target)} - -`);
     }
     case "char":
-      return line(path, "0", 0o020000, nlink, String(content.rdev), stat, "- - -");
+      return line(path, "0", S_IFCHR, nlink, String(content.rdev), stat, "- - -");
     case "block":
-      return line(path, "0", 0o060000, nlink, String(content.rdev), stat, "- - -");
+      return line(path, "0", S_IFBLK, nlink, String(content.rdev), stat, "- - -");
     case "fifo":
-      return line(path, "0", 0o010000, nlink, "0", stat, "- - -");
+      return line(path, "0", S_IFIFO, nlink, "0", stat, "- - -");
     case "socket":
-      return line(path, "0", 0o140000, nlink, "0", stat, "- - -");
+      return line(path, "0", S_IFSOCK, nlink, "0", stat, "- - -");
   }
 }
 

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { type ByteString, compareBytes, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
 import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
 import {
   type Content,
@@ -24,8 +25,6 @@ const MAX_INLINE = 5000;
 const MAX_XATTR_NAME = 255;
 const MAX_XATTR_VALUE = 65535;
 const MAX_XATTR_NAMES = 65535;
-
-const S_IFMT = 0o170000;
 
 /**
  * Reads a composefs dumpfile (composefs-dump(5)): one line per file, its fields separated by one space.
@@ -206,7 +205,7 @@ export class DumpfileParser {
     if (at >= 0) {
       for (const [i, what] of HARD_LINK_FIELDS) field(fields, i, what);
       const mode = parseOctal(modeText.slice(at + 1));
-      if ((mode & S_IFMT) === 0o040000) throw new LineError("Invalid hardlinked directory");
+      if ((mode & S_IFMT) === S_IFDIR) throw new LineError("Invalid hardlinked directory");
       const payload = field(fields, 8, "payload");
       if (payload === "-") throw new LineError("Missing payload");
       parsePath(payload);
@@ -232,20 +231,20 @@ export class DumpfileParser {
     };
 
     const type = mode & S_IFMT;
-    if (type !== 0o020000 && type !== 0o060000 && TYPES.has(type) && rdev !== 0n) {
+    if (type !== S_IFCHR && type !== S_IFBLK && TYPES.has(type) && rdev !== 0n) {
       throw new LineError(`entry cannot have device (rdev) ${rdev}`);
     }
-    if (type === 0o100000) return this.#leaf(stat, this.#regularContent(payload, content, digest, size));
+    if (type === S_IFREG) return this.#leaf(stat, this.#regularContent(payload, content, digest, size));
     if (!TYPES.has(type)) throw new LineError(`Unhandled file type from raw mode: ${mode}`);
     if (content !== "-") throw new LineError("entry cannot have content");
     if (digest !== "-") throw new LineError("entry cannot have fsverity digest");
     switch (type) {
-      case 0o040000:
+      case S_IFDIR:
         refuseWrongTime(time);
         return directory(stat);
-      case 0o120000:
+      case S_IFLNK:
         return this.#leaf(stat, { type: "symlink", target: parseTarget(payload) });
-      case 0o020000:
+      case S_IFCHR:
         if (rdev === 0n && nlink > 1) {
           throw new CfsError(
             "Invalid",
@@ -253,9 +252,9 @@ export class DumpfileParser {
           );
         }
         return this.#leaf(stat, { type: "char", rdev });
-      case 0o060000:
+      case S_IFBLK:
         return this.#leaf(stat, { type: "block", rdev });
-      case 0o010000:
+      case S_IFIFO:
         return this.#leaf(stat, { type: "fifo" });
       default:
         return this.#leaf(stat, { type: "socket" });
@@ -343,7 +342,7 @@ const MINUS = 0x2d;
 const CARRIAGE_RETURN = 0x0d;
 const U64 = 0xffffffffffffffffn;
 const NEGATIVE_TIME = 0x8000000000000000n;
-const TYPES = new Set([0o040000, 0o100000, 0o120000, 0o020000, 0o060000, 0o010000, 0o140000]);
+const TYPES = new Set([S_IFDIR, S_IFREG, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
 const EMPTY_FILE: Content = { type: "inline", data: "" };
 const HARD_LINK_FIELDS: readonly [number, string][] = [
   [3, "nlink"],

@@ -11,6 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../src/mode.ts";
 import { ENOENT } from "../../src/sys/errno.ts";
 import { AT_FDCWD, O_RDONLY, open } from "../../src/sys/file.ts";
 import {
@@ -19,10 +20,6 @@ import {
   fstat,
   fstatfs,
   isRegular,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
   tryFstat,
   tryFstatat,
 } from "../../src/sys/stat.ts";
