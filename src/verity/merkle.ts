@@ -23,21 +23,6 @@ function blockHash(algorithm: Algorithm): BlockHash {
 }
 
 /**
- * Blocks are copied here before they are hashed. The copy costs less than the views of each block that it saves:
- * with two views a block, garbage made up half of the memory of a pull.
- */
-const STAGED_BLOCKS = 16;
-const staging = new Uint8Array(STAGED_BLOCKS * BLOCK_SIZE);
-const stagedBlocks = Array.from({ length: STAGED_BLOCKS }, (_, i) =>
-  staging.subarray(i * BLOCK_SIZE, (i + 1) * BLOCK_SIZE),
-);
-const stagedDigests = new Uint8Array(STAGED_BLOCKS * 64);
-const digestViews = {
-  32: Array.from({ length: STAGED_BLOCKS }, (_, i) => stagedDigests.subarray(i * 32, (i + 1) * 32)),
-  64: Array.from({ length: STAGED_BLOCKS }, (_, i) => stagedDigests.subarray(i * 64, (i + 1) * 64)),
-};
-
-/**
  * Hashes the blocks of `data[start, end)` into `out` from `outOffset` on; a last partial block is padded with zeros.
  * @returns the number of digest bytes written.
  */
@@ -49,18 +34,14 @@ export function hashBlocks(
   outOffset: number,
   algorithm: Algorithm,
 ): number {
-  const hash = blockHash(algorithm);
-  const { size } = algorithm;
-  const digests = digestViews[size];
+  const buffer = staging[algorithm.size];
   let written = outOffset;
-  for (let at = start; at < end; at += staging.length) {
-    const length = Math.min(staging.length, end - at);
-    staging.set(data.subarray(at, at + length));
-    const blocks = Math.ceil(length / BLOCK_SIZE);
-    staging.fill(0, length, blocks * BLOCK_SIZE);
-    for (let i = 0; i < blocks; i++) hash(stagedBlocks[i]!, digests[i]!);
-    out.set(stagedDigests.subarray(0, blocks * size), written);
-    written += blocks * size;
+  for (let at = start; at < end; at += STAGED_SIZE) {
+    const length = Math.min(STAGED_SIZE, end - at);
+    buffer.bytes.set(data.subarray(at, at + length));
+    const leaves = buffer.hash(length);
+    out.set(leaves, written);
+    written += leaves.length;
   }
   return written - outOffset;
 }
@@ -143,15 +124,28 @@ export class BlockBuffer {
     this.#leafViews = Array.from({ length: blocks }, (_, i) => leaves.subarray(i * size, (i + 1) * size));
   }
 
-  /** Digest of a file that is the first `length` bytes; the rest of the last block is overwritten. */
-  digest(length: number): ObjectId {
+  /** Hashes of the blocks of the first `length` bytes; the rest of the last block is overwritten with zeros. */
+  hash(length: number): Uint8Array {
     const hash = blockHash(this.#algorithm);
     const blocks = Math.ceil(length / BLOCK_SIZE);
     this.bytes.fill(0, length, blocks * BLOCK_SIZE);
     for (let i = 0; i < blocks; i++) hash(this.#blocks[i]!, this.#leafViews[i]!);
-    return digestFromLeaves(this.#leaves.subarray(0, blocks * this.#algorithm.size), length, this.#algorithm);
+    return this.#leaves.subarray(0, blocks * this.#algorithm.size);
+  }
+
+  /** Digest of a file that is the first `length` bytes. */
+  digest(length: number): ObjectId {
+    return digestFromLeaves(this.hash(length), length, this.#algorithm);
   }
 }
+
+/**
+ * Blocks that lie elsewhere are copied here before they are hashed. The copy costs less than the views of each block
+ * that it saves: with two views a block, garbage made up half of the memory of a pull.
+ */
+const STAGED_BLOCKS = 16;
+const STAGED_SIZE = STAGED_BLOCKS * BLOCK_SIZE;
+const staging = { 32: new BlockBuffer(STAGED_BLOCKS, SHA256), 64: new BlockBuffer(STAGED_BLOCKS, SHA512) };
 
 /** Digest of a file whose bytes arrive in pieces of any size; memory is one block a level. */
 export class VerityHasher {
