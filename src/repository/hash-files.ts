@@ -1,13 +1,13 @@
 import { type ByteString, display } from "../bytes.ts";
 import { withContext } from "../errors.ts";
-import { WorkerPool } from "../parallel/pool.ts";
+import { workTogether } from "../parallel/together.ts";
 import type { Progress } from "../progress.ts";
 import type { Fd } from "../sys/fd.ts";
 import { O_DIRECTORY, O_RDONLY } from "../sys/file.ts";
 import { openBeneath } from "../sys/openat2.ts";
 import { type Algorithm, algorithmOf, type HashName, type ObjectId } from "../verity/digest.ts";
 import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
-import { preferSystemSha512 } from "./fast-hash.ts";
+import { preferSystemHash } from "./fast-hash.ts";
 import { type FileGroup, versionAt } from "./file-list.ts";
 import { ObjectStore, type ObjectStoreHandle } from "./objects.ts";
 import type { ScannedDirectory } from "./scan-directory.ts";
@@ -38,8 +38,6 @@ export interface HashFilesPayload {
   readonly shared: SharedArrayBuffer;
 }
 
-/** Files that one thread has hashed by then are not worth starting others. */
-const ALONE_MS = 30;
 const PROGRESS_INTERVAL_MS = 100;
 /** Less than this is done before a line about it could be read. */
 const PROGRESS_BYTES = 64 * 1024 * 1024;
@@ -56,7 +54,7 @@ const MAX_STEP = 4000;
 export async function hashScannedFiles(
   scanned: ScannedDirectory,
   options: HashOptions,
-  aloneMs = ALONE_MS,
+  aloneMs?: number,
 ): Promise<void> {
   const { files } = scanned;
   const { algorithm, store, jobs, progress } = options;
@@ -81,17 +79,11 @@ export async function hashScannedFiles(
     if (isLong) progress.event({ type: "advance", id, bytes });
   };
   const task = new HashTask(payload, onBytes);
-  task.run(jobs > 1 ? performance.now() + aloneMs : Number.POSITIVE_INFINITY);
-  if (task.groupsLeft > 0) {
-    const helpers = Math.min(jobs - 1, task.groupsLeft);
-    await using pool = new WorkerPool(helpers);
-    const payloads = Array.from({ length: helpers }, () => payload);
-    const others = pool.run("hash-files", payloads);
-    // Should this thread fail, its error is the one that is told.
-    others.catch(() => undefined);
-    task.run(Number.POSITIVE_INFINITY);
-    await others;
-  }
+  await workTogether(
+    { job: "hash-files", payload, work: (deadlineMs) => task.run(deadlineMs), left: () => task.groupsLeft },
+    jobs,
+    aloneMs,
+  );
   if (isLong) progress.event({ type: "done", id, bytes: files.totalBytes });
   files.setDigests(Buffer.from(payload.digests), algorithm);
 }
@@ -114,7 +106,7 @@ class HashTask {
   #lastReport = performance.now();
 
   constructor(payload: HashFilesPayload, onBytes?: (bytes: number) => void) {
-    if (payload.hash === "sha512") preferSystemSha512();
+    preferSystemHash(payload.hash);
     this.#payload = payload;
     this.#onBytes = onBytes;
     this.#algorithm = algorithmOf(payload.hash);

@@ -1,6 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { Aborted, type SharedSlabs, SlabExchange } from "../../parallel/slabs.ts";
-import { preferSystemSha512 } from "../../repository/fast-hash.ts";
+import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import { BlobInput, type BlobLocation } from "./blob-input.ts";
@@ -44,7 +44,7 @@ export function splitLayers(
   request: SplitRequest,
   onLayer: (result: SplitResult, transfer: ArrayBuffer[]) => void,
 ): void {
-  if (request.store.algorithm.hash === "sha512") preferSystemSha512();
+  preferSystemHash(request.store.algorithm.hash);
   const store = new ObjectStore(request.store);
   const exchange = new SlabExchange(request.slabs, request.owner, (slab) => storeSlab(store, slab));
   try {
