@@ -16,7 +16,6 @@ export function storeBlob(
   onProgress: (consumed: number) => void,
   verify: (plainDigest: string) => void,
 ): SplitLayer {
-  let plainDigest = "";
   const piece = new Uint8Array(PIECE);
   const { id, size, created } = store.storeStream((write) => {
     for (let atEnd = false; !atEnd; ) {
@@ -25,13 +24,11 @@ export function storeBlob(
       onProgress(input.consumed);
       atEnd = length < PIECE;
     }
-    plainDigest = input.finish();
-    verify(plainDigest);
+    verify(input.finish());
   });
   const writer = new SplitstreamWriter(store.algorithm, CONTENT_BLOB);
   writer.external(id, size);
   return {
-    plainDigest,
     id: store.storeBytes(toBytes(writer.finish())).id,
     entries: undefined,
     externals: new Uint32Array(0),

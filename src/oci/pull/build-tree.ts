@@ -22,11 +22,8 @@ export function buildImageTree(
 ): Directory {
   const root = emptyRoot();
   const expandSparse = sparseExpander(repository.objects, "store");
-  const atHand = new Map(split);
   for (const id of diffIds) {
-    const layer = atHand.get(id);
-    // A layer that comes again further up is read from the repository then.
-    atHand.delete(id);
+    const layer = split.get(id);
     const entries =
       layer?.entries === undefined ? readStoredLayer(repository, id) : splitEntries(repository, id, layer);
     try {

@@ -9,7 +9,7 @@ import { layerCompression } from "../media-types.ts";
 import type { BlobReader, ImageSource } from "../source.ts";
 import { layerStream } from "../streams.ts";
 import { type LayerTask, type SplitRequest, type SplitResult, splitLayers } from "./layer-job.ts";
-import type { SplitLayer, SplitStatistics } from "./layer-splitter.ts";
+import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import type { ImageLayer } from "./pull.ts";
 
 export interface ImportOptions {
@@ -37,7 +37,7 @@ export async function importLayers(
   layers: readonly ImageLayer[],
   options: ImportOptions,
 ): Promise<SplitStatistics> {
-  const statistics: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
+  const statistics = noStatistics();
   if (layers.length === 0) return statistics;
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
   const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);

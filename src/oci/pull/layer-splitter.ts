@@ -44,8 +44,6 @@ interface LargeFile {
 }
 
 export interface SplitLayer {
-  /** Hash of the tar, in hex: what the diff ID must be. */
-  readonly plainDigest: string;
   /** The splitstream object. */
   readonly id: ObjectId;
   /** The entries for building the tree, in a file to be closed by the receiver; `externals` says what they contain. None for
@@ -65,6 +63,10 @@ export interface SplitStatistics {
   inlinedBytes: number;
 }
 
+export function noStatistics(): SplitStatistics {
+  return { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
+}
+
 /**
  * Splits one layer. This thread decompresses and walks the tar in slabs; the files in them are hashed and stored by
  * whichever thread is free, this one included. Slabs come back in order, and the splitstream is written from them.
@@ -81,12 +83,7 @@ export class LayerSplitter {
   readonly #entries: LayerEntryWriter;
   #externals = new Uint32Array(1024);
   #externalCount = 0;
-  readonly #statistics: SplitStatistics = {
-    newObjects: 0,
-    presentObjects: 0,
-    storedBytes: 0,
-    inlinedBytes: 0,
-  };
+  readonly #statistics = noStatistics();
 
   readonly #inFlight: FilledSlab[] = [];
   readonly #largeFiles: LargeFile[] = [];
@@ -124,9 +121,8 @@ export class LayerSplitter {
   run(verify: (plainDigest: string) => void): SplitLayer {
     try {
       this.#splitAll();
-      const plainDigest = this.#input.finish();
-      verify(plainDigest);
-      return this.#finish(plainDigest);
+      verify(this.#input.finish());
+      return this.#finish();
     } catch (error) {
       libc.close(this.#entriesFd);
       throw error;
@@ -320,7 +316,7 @@ export class LayerSplitter {
     } else statistics.presentObjects++;
   }
 
-  #finish(plainDigest: string): SplitLayer {
+  #finish(): SplitLayer {
     this.#statistics.inlinedBytes = this.#writer.inlineBytes;
     const finished = this.#writer.finish();
     try {
@@ -329,7 +325,6 @@ export class LayerSplitter {
         finished.stream.drain(write);
       });
       return {
-        plainDigest,
         id,
         entries: this.#entries.finish(),
         externals: this.#externals.slice(0, this.#externalCount),

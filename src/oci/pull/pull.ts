@@ -14,7 +14,7 @@ import { type ImageSource, readBlob } from "../source.ts";
 import { checkTagName, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
-import type { SplitLayer, SplitStatistics } from "./layer-splitter.ts";
+import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import { areLayersComplete } from "./presence.ts";
 
 export interface PullOptions {
@@ -35,8 +35,6 @@ export interface PullReport {
   /** Nothing had to be done but the tag. */
   readonly unchanged: boolean;
 }
-
-const NO_STATISTICS: SplitStatistics = { newObjects: 0, presentObjects: 0, storedBytes: 0, inlinedBytes: 0 };
 
 /** Entries of this many layers are kept in open files; those of more are read from the repository again. */
 const MAX_ENTRY_FILES = 128;
@@ -103,7 +101,7 @@ async function pullManifest(
   const checklist = new ObjectChecklist(repository);
   const committed = findCommitted(repository, manifest, config, checklist);
   if (committed !== undefined && areLayersComplete(repository, config.diffIds, checklist)) {
-    return report(committed, NO_STATISTICS, true);
+    return report(committed, noStatistics(), true);
   }
   const missing = missingLayers(repository, layers);
   using entryFiles = new DisposableStack();
