@@ -11,7 +11,14 @@ import { MAX_INDEX_SIZE, parseIndex } from "./index.ts";
 import { parseManifest } from "./manifest.ts";
 import type { Platform } from "./platform.ts";
 import { selectManifest } from "./select.ts";
-import { type BlobReader, checkBlobSize, type FoundManifest, type ImageSource } from "./source.ts";
+import {
+  type BlobReader,
+  type BlobStore,
+  checkBlobSize,
+  type FoundManifest,
+  type ImageSource,
+  readBlob,
+} from "./source.ts";
 
 const INDEX_NAME = "index.json";
 
@@ -29,7 +36,7 @@ export interface LayoutFiles extends Disposable {
 }
 
 /** An OCI image layout: one image of those that its index lists. */
-export class LayoutSource implements ImageSource {
+export class LayoutSource implements ImageSource, BlobStore {
   readonly label: string;
   readonly #files: LayoutFiles;
   readonly #tag: string | undefined;
@@ -51,6 +58,14 @@ export class LayoutSource implements ImageSource {
     } catch (error) {
       throw withContext(this.label, error);
     }
+  }
+
+  get blobs(): BlobStore {
+    return this;
+  }
+
+  readDocument(descriptor: Descriptor, max: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
+    return readBlob(this, descriptor, max, what);
   }
 
   async openBlob(descriptor: Descriptor): Promise<BlobReader> {

@@ -5,7 +5,7 @@ import { type ImageIndex, MAX_INDEX_SIZE, parseIndex, REF_NAME } from "./index.t
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
 import { formatPlatform, matchesPlatform, type Platform } from "./platform.ts";
-import { type BlobStore, type FoundManifest, readBlob } from "./source.ts";
+import type { DocumentStore, FoundManifest } from "./source.ts";
 
 /** As many platforms are named in a message. */
 const MAX_NAMED = 10;
@@ -17,7 +17,7 @@ const MAX_NAMED = 10;
  * @throws CfsError NotFound, Invalid, Unsupported, Corrupt
  */
 export async function selectManifest(
-  store: BlobStore,
+  store: DocumentStore,
   index: ImageIndex,
   tag: string | undefined,
   wanted: Platform,
@@ -51,14 +51,14 @@ function tagHint(index: ImageIndex): string {
 }
 
 class Search {
-  readonly #store: BlobStore;
+  readonly #store: DocumentStore;
   readonly #wanted: Platform;
   /** Platforms that were seen and do not fit. */
   readonly offered: string[] = [];
   /** The first manifest that is for no platform in particular. */
   artifact: FoundManifest | undefined;
 
-  constructor(store: BlobStore, wanted: Platform) {
+  constructor(store: DocumentStore, wanted: Platform) {
     this.#store = store;
     this.#wanted = wanted;
   }
@@ -72,7 +72,7 @@ class Search {
         throw new CfsError("Unsupported", `Unexpected media type ${mediaType}`);
       else if (depth > 0) throw new CfsError("Unsupported", "Nested image indices are not supported");
       else {
-        const bytes = await readBlob(this.#store, candidate, MAX_INDEX_SIZE, "Image index");
+        const bytes = await this.#store.readDocument(candidate, MAX_INDEX_SIZE, "Image index");
         found = await this.among(parseIndex(bytes).manifests, depth + 1);
       }
       if (found !== undefined) return found;
@@ -82,7 +82,7 @@ class Search {
 
   async #consider(candidate: Descriptor): Promise<FoundManifest | undefined> {
     if (candidate.platform !== undefined && !this.#fits(candidate.platform)) return undefined;
-    const bytes = await readBlob(this.#store, candidate, MAX_MANIFEST_SIZE, "Manifest");
+    const bytes = await this.#store.readDocument(candidate, MAX_MANIFEST_SIZE, "Manifest");
     const found = { bytes, digest: candidate.digest, mediaType: candidate.mediaType };
     if (candidate.platform !== undefined) return found;
     const manifest = parseManifest(bytes);
@@ -94,7 +94,7 @@ class Search {
   }
 
   async #platformOf({ config }: Manifest): Promise<Platform> {
-    return parseConfig(await readBlob(this.#store, config, MAX_CONFIG_SIZE, "Config")).platform;
+    return parseConfig(await this.#store.readDocument(config, MAX_CONFIG_SIZE, "Config")).platform;
   }
 
   #fits(platform: Platform): boolean {

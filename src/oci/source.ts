@@ -14,32 +14,82 @@ export interface BlobReader extends Disposable {
   readonly size: number;
 }
 
-/** Blobs by descriptor. */
+/** Small documents by descriptor. */
+export interface DocumentStore {
+  /**
+   * A document in memory, with size and digest verified.
+   * @param max most bytes that are read.
+   * @param what for messages: "Manifest", "Config", …
+   * @throws CfsError NotFound, Corrupt; Invalid when it is too large
+   */
+  readDocument(descriptor: Descriptor, max: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Blobs in files by descriptor. */
 export interface BlobStore {
   /** @throws CfsError NotFound when there is no such blob, Corrupt when its size is not the descriptor's. */
   openBlob(descriptor: Descriptor): Promise<BlobReader>;
 }
 
-/** The manifest of the image that a reference names. */
-export interface FoundManifest {
-  /** As published; size and digest are verified. */
+/** A part of a blob. */
+export interface ByteRange {
+  readonly offset: number;
+  /** Bytes; at least 1. */
+  readonly length: number;
+}
+
+/** Blobs that have to be transported before they can be read. Nothing has verified their bytes. */
+export interface RemoteBlobs {
+  /**
+   * The bytes from `from` to the end of the blob, exactly. Broken connections are resumed. Each piece is valid until
+   * the next one is asked for.
+   */
+  stream(descriptor: Descriptor, from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes of the given ranges, each piece with its offset in the blob: all of them, each byte once, in order.
+   * @param ranges ascending, without overlap.
+   * @throws CfsError Unsupported when ranges can't be had; then nothing was given yet.
+   */
+  streamRanges(
+    descriptor: Descriptor,
+    ranges: readonly ByteRange[],
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly offset: number; readonly bytes: Uint8Array }>;
+}
+
+/** A document as it was published. */
+export interface PublishedDocument {
+  /** Size and digest are verified. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly digest: OciDigest;
   readonly mediaType: string;
 }
 
+/** The manifest of the image that a reference names. */
+export interface FoundManifest extends PublishedDocument {
+  /** The index that it was chosen from, when it is the one that the reference names. */
+  readonly index?: PublishedDocument;
+}
+
+/** What speaks of an image without being part of it: signatures, deltas, … */
+export interface RelatedManifests extends DocumentStore {
+  /** The manifest that has a tag in the same place; undefined when there is none. */
+  manifestByTag(tag: string): Promise<PublishedDocument | undefined>;
+  /** Descriptors of the manifests whose `subject` is the given one. */
+  referrers(subject: OciDigest, artifactType?: string): Promise<readonly Descriptor[]>;
+}
+
 /** One image somewhere outside of the repository. */
-export interface ImageSource extends BlobStore, Disposable {
+export interface ImageSource extends DocumentStore, Disposable {
   /** For messages: "OCI layout DIR". */
   readonly label: string;
+  /** Where the layers are: in files that can be read at once, or far away. */
+  readonly blobs: BlobStore | RemoteBlobs;
+  readonly related?: RelatedManifests;
   manifest(): Promise<FoundManifest>;
 }
 
-/**
- * A blob in memory, with size and digest verified.
- * @param max most bytes that are read.
- * @param what for messages: "Manifest", "Config", …
- */
+/** `DocumentStore.readDocument` on blobs in files. */
 export async function readBlob(
   store: BlobStore,
   descriptor: Descriptor,

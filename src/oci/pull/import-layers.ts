@@ -6,7 +6,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { linkStream } from "../../repository/streams.ts";
 import type { OciDigest } from "../digest.ts";
 import { layerCompression } from "../media-types.ts";
-import type { BlobReader, ImageSource } from "../source.ts";
+import type { BlobReader, BlobStore } from "../source.ts";
 import { layerStream } from "../streams.ts";
 import { type LayerTask, type SplitRequest, type SplitResult, splitLayers } from "./layer-job.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
@@ -33,7 +33,7 @@ const MAX_OPEN_BLOBS = 128;
  */
 export async function importLayers(
   repository: Repository,
-  source: ImageSource,
+  source: BlobStore,
   layers: readonly ImageLayer[],
   options: ImportOptions,
 ): Promise<SplitStatistics> {
@@ -53,7 +53,7 @@ export async function importLayers(
 /** @param pool undefined to do the work in this thread. */
 async function importSome(
   repository: Repository,
-  source: ImageSource,
+  source: BlobStore,
   layers: readonly ImageLayer[],
   options: ImportOptions,
   pool: WorkerPool | undefined,

@@ -10,7 +10,7 @@ import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { isContainerImage, type Manifest, parseManifest } from "../manifest.ts";
-import { type ImageSource, readBlob } from "../source.ts";
+import type { BlobStore, ImageSource } from "../source.ts";
 import { checkTagName, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
@@ -72,7 +72,7 @@ async function pullManifest(
   manifest: Manifest,
   options: PullOptions,
 ): Promise<PullReport> {
-  const configBytes = await readBlob(source, manifest.config, MAX_CONFIG_SIZE, "Config");
+  const configBytes = await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config");
   const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
     if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
     return {
@@ -92,7 +92,7 @@ async function pullManifest(
       repository,
       manifest.layers.map((descriptor) => ({ descriptor, id: descriptor.digest })),
     );
-    const statistics = await importLayers(repository, source, blobs, { ...importOptions, kind: "blob" });
+    const statistics = await importLayers(repository, source.blobs as BlobStore, blobs, { ...importOptions, kind: "blob" });
     return report(commitArtifact(repository, manifest, configBytes), statistics, blobs.length === 0);
   }
 
@@ -106,7 +106,7 @@ async function pullManifest(
   const missing = missingLayers(repository, layers);
   using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
-  const statistics = await importLayers(repository, source, missing, {
+  const statistics = await importLayers(repository, source.blobs as BlobStore, missing, {
     ...importOptions,
     kind: "tar",
     onLayer: (id, layer) => {

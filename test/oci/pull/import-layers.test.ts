@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { openSource } from "../../../src/oci/open-source.ts";
 import { pullImage } from "../../../src/oci/pull/pull.ts";
 import { parseReference } from "../../../src/oci/reference.ts";
-import type { ImageSource } from "../../../src/oci/source.ts";
+import type { BlobStore, ImageSource } from "../../../src/oci/source.ts";
 import { SHA256 } from "../../../src/verity/digest.ts";
 import { writeLayout } from "../../support/oci-layout.ts";
 import { file, noise, writeTar } from "../../support/tar-writer.ts";
@@ -25,13 +25,17 @@ test("the number of open files does not grow with the number of layers", async (
 
   const before = openFiles();
   let most = 0;
+  const blobs = source.blobs as BlobStore;
   const watched: ImageSource = {
     label: source.label,
     manifest: () => source.manifest(),
-    async openBlob(descriptor) {
-      const blob = await source.openBlob(descriptor);
-      most = Math.max(most, openFiles());
-      return blob;
+    readDocument: (descriptor, max, what) => source.readDocument(descriptor, max, what),
+    blobs: {
+      async openBlob(descriptor) {
+        const blob = await blobs.openBlob(descriptor);
+        most = Math.max(most, openFiles());
+        return blob;
+      },
     },
     [Symbol.dispose]() {},
   };

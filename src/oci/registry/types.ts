@@ -1,0 +1,67 @@
+import type { OciDigest } from "../digest.ts";
+import type { PublishedDocument, RelatedManifests, RemoteBlobs } from "../source.ts";
+
+/** A repository in a registry: `docker.io/library/alpine:3` with everything that the user may leave out. */
+export interface DockerReference {
+  /** `HOST[:PORT]`, in lower case; `docker.io` for the one that is meant when none is named. */
+  readonly host: string;
+  /** Path of the repository: `library/alpine`. */
+  readonly path: string;
+  /** Undefined when only a digest is given. */
+  readonly tag: string | undefined;
+  readonly digest: OciDigest | undefined;
+}
+
+/** Where a repository can be reached, once mirrors and rewritten locations are considered. */
+export interface Endpoint {
+  /** `HOST[:PORT]`. */
+  readonly host: string;
+  readonly path: string;
+  /** Certificates need not be valid, and plain HTTP will do. */
+  readonly insecure: boolean;
+}
+
+export type Credentials =
+  | { readonly username: string; readonly password: string }
+  /** A refresh token of OAuth 2. */
+  | { readonly identityToken: string };
+
+/** PEM texts for TLS. */
+export interface TlsFiles {
+  /** Certificate authorities that are trusted besides the system's. */
+  readonly ca: readonly string[];
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** What a client has to know about the user's configuration. */
+export interface RegistryConfiguration {
+  /** In the order in which they are to be tried. @throws CfsError Permission when it is blocked */
+  endpoints(reference: DockerReference): readonly Endpoint[];
+  /** @param host of the endpoint; @param path of the repository there */
+  credentials(host: string, path: string): Promise<Credentials | undefined>;
+  tls(host: string): TlsFiles;
+  /** URL of the proxy for a request, if any. */
+  proxy(url: URL): string | undefined;
+}
+
+/** Content to be uploaded; it may be asked for again when a connection breaks. */
+export interface UploadContent {
+  readonly digest: OciDigest;
+  /** Bytes. */
+  readonly size: number;
+  /** The bytes from `from` to the end. */
+  read(from: number): AsyncIterable<Uint8Array>;
+}
+
+/** A repository in a registry, as a client sees it. Requests are retried, and authenticate themselves. */
+export interface RegistryRepository extends RemoteBlobs, RelatedManifests {
+  /** @param reference a tag or a digest. @throws CfsError NotFound, Permission, Network, Corrupt */
+  manifest(reference: string): Promise<PublishedDocument>;
+  hasBlob(digest: OciDigest): Promise<boolean>;
+  /** Makes a blob of another repository of the same registry available. @returns false when the registry won't. */
+  mountBlob(digest: OciDigest, fromPath: string): Promise<boolean>;
+  uploadBlob(content: UploadContent, onProgress: (bytes: number) => void): Promise<void>;
+  /** @returns whether the registry keeps track of the manifest's `subject` by itself. */
+  putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<boolean>;
+}
