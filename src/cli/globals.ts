@@ -87,7 +87,7 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
     default: "auto",
     choices: [
       { value: "auto", help: "bars on a terminal, lines elsewhere" },
-      { value: "plain", help: "one line when something starts or ends" },
+      { value: "plain", help: "one line when something starts or ends, and every ten seconds" },
       { value: "json", help: "one JSON object a line" },
       { value: "none", help: "nothing" },
     ],

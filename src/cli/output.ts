@@ -106,8 +106,13 @@ export class MessageOutput {
     return isatty(this.fd);
   }
 
+  /** Of the terminal; a pseudo-terminal may have none. */
   get columns(): number {
-    return process.stderr.columns ?? 80;
+    return process.stderr.columns || 80;
+  }
+
+  get rows(): number {
+    return process.stderr.rows || 24;
   }
 
   line(text = ""): void {

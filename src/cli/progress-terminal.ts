@@ -1,103 +1,117 @@
 import type { ProgressEvent } from "../progress.ts";
-import { formatBytes, formatDuration } from "./format-bytes.ts";
+import { formatBytes } from "./format-bytes.ts";
 import type { MessageOutput, Overlay } from "./output.ts";
 import { printable } from "./printable.ts";
+import { type ProgressClock, systemClock } from "./progress-clock.ts";
 import type { ProgressPrinter } from "./progress-printer.ts";
+import { ProgressState, type ProgressTask, percentage } from "./progress-state.ts";
 
-interface Task {
-  readonly label: string;
-  readonly total: number | undefined;
-  bytes: number;
-}
-
-/** Least time between two drawings, in milliseconds. */
+/** Least time between two drawings because of events, in milliseconds. */
 const REDRAW_EVERY = 100;
+/** Without events it is drawn this often: the rate falls when nothing comes, and the terminal may have been resized. */
+const TICK_EVERY = 500;
 const MOST_LINES = 8;
 const BAR_WIDTH = 20;
+/** Columns below which there is no room for a bar, and for more than a percentage. */
+const ROOM_FOR_BAR = 72;
+const ROOM_FOR_BYTES = 48;
 
 /**
  * A line for each running task and one for all of them, redrawn in place. The cursor always rests at the start of
- * the line below and is never hidden, so that an interrupt at any moment leaves the terminal as it should be.
+ * the line below and is never hidden, so that an interrupt at any moment leaves the terminal as it should be. No
+ * colours are used.
  */
 export class TerminalProgress implements ProgressPrinter, Overlay {
   readonly #err: MessageOutput;
-  readonly #tasks = new Map<string, Task>();
-  readonly #started = performance.now();
-  #finishedBytes = 0;
-  #drawnLines = 0;
+  readonly #clock: ProgressClock;
+  readonly #state: ProgressState;
+  readonly #stopTicking: () => void;
+  /** Widths of the lines that are on the screen, in columns. */
+  #drawn: number[] = [];
   #drawnAt = Number.NEGATIVE_INFINITY;
 
-  constructor(err: MessageOutput) {
+  constructor(err: MessageOutput, clock: ProgressClock = systemClock) {
     this.#err = err;
+    this.#clock = clock;
+    this.#state = new ProgressState(clock.now());
+    this.#stopTicking = clock.every(TICK_EVERY, () => this.#draw());
     err.overlay = this;
   }
 
   event(event: ProgressEvent): void {
-    switch (event.type) {
-      case "start":
-        this.#tasks.set(event.id, { label: printable(event.label), total: event.totalBytes, bytes: 0 });
-        break;
-      case "advance": {
-        const task = this.#tasks.get(event.id);
-        if (task !== undefined) task.bytes = event.bytes;
-        break;
-      }
-      case "done": {
-        const task = this.#tasks.get(event.id);
-        this.#tasks.delete(event.id);
-        this.#finishedBytes += event.bytes ?? task?.bytes ?? 0;
-        this.#err.line(`${task?.label ?? event.id}: ${event.label ?? "done"}`);
-        break;
-      }
-      case "message":
-        this.#err.line(printable(event.text));
-        break;
-    }
-    const now = performance.now();
-    if (now - this.#drawnAt >= REDRAW_EVERY) this.#draw(now);
+    const now = this.#clock.now();
+    const task = this.#state.apply(event, now);
+    if (event.type === "done") {
+      this.#err.line(`${task?.label ?? printable(event.id)}: ${printable(event.label ?? "done")}`);
+    } else if (event.type === "message") this.#err.line(printable(event.text));
+    // Above a new message, the bars are gone: they come back at once.
+    if (this.#drawn.length === 0 || now - this.#drawnAt >= REDRAW_EVERY) this.#draw();
   }
 
   clear(): void {
-    if (this.#drawnLines === 0) return;
-    this.#err.raw(`\x1b[${this.#drawnLines}A\x1b[J`);
-    this.#drawnLines = 0;
+    if (this.#drawn.length === 0) return;
+    // A terminal that became narrower since has broken the lines.
+    const columns = this.#err.columns;
+    const rows = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns)), 0);
+    this.#err.raw(`\x1b[${rows}A\x1b[J`);
+    this.#drawn = [];
   }
 
   finish(): void {
+    this.#stopTicking();
     this.clear();
-    this.#tasks.clear();
+    this.#state.tasks.clear();
     this.#err.overlay = undefined;
   }
 
-  #draw(now: number): void {
+  #draw(): void {
+    const now = this.#clock.now();
     this.#drawnAt = now;
-    const width = this.#err.columns;
-    const tasks = [...this.#tasks.values()];
-    const lines = tasks.slice(0, MOST_LINES).map(taskLine);
-    if (tasks.length > MOST_LINES) lines.push(`  and ${tasks.length - MOST_LINES} more`);
-    if (tasks.length > 1 || this.#finishedBytes > 0) lines.push(this.#totalLine(tasks, now));
+    const { columns, rows } = this.#err;
     this.clear();
+    // What scrolled out of the screen could not be removed again.
+    const most = Math.max(1, Math.min(MOST_LINES + 1, rows - 1));
+    const lines = this.#lines(now, columns, most).map((line) => cut(line, columns - 1));
     if (lines.length === 0) return;
-    this.#err.raw(`${lines.map((line) => Bun.sliceAnsi(line, 0, width - 1)).join("\n")}\n`);
-    this.#drawnLines = lines.length;
+    this.#err.raw(`${lines.join("\n")}\n`);
+    this.#drawn = lines.map((line) => Bun.stringWidth(line));
   }
 
-  #totalLine(tasks: readonly Task[], now: number): string {
-    const seconds = Math.max(0.001, (now - this.#started) / 1000);
-    const bytes = this.#finishedBytes + tasks.reduce((sum, t) => sum + t.bytes, 0);
-    const rate = bytes / seconds;
-    const left = tasks.reduce((sum, t) => sum + Math.max(0, (t.total ?? t.bytes) - t.bytes), 0);
-    const eta = rate > 0 && left > 0 ? `, ${formatDuration(left / rate)} left` : "";
-    return `total ${formatBytes(bytes)}, ${formatBytes(rate)}/s${eta}`;
+  #lines(now: number, columns: number, most: number): string[] {
+    const state = this.#state;
+    if (state.tasks.size === 0) return [];
+    const running = [...state.tasks.values()].filter(({ waiting }) => !waiting);
+    const shown = running.slice(0, most - 1).map((task) => taskLine(task, columns));
+    const more = running.length - shown.length;
+    const others = [...(more > 0 ? [`${more} more`] : []), ...waitingText(state.waitingCount)];
+    const rest = others.length === 0 ? "" : `, and ${others.join(", ")}`;
+    // Of unknown size, and alone: there is no sum.
+    if (running.length === 1 && state.totalBytes === 0 && rest === "") return shown;
+    return [...shown, `total ${state.summary(now)}${rest}`];
   }
 }
 
+/** The beginning of a line that has room in so many columns. */
+function cut(line: string, columns: number): string {
+  const slice = Bun.sliceAnsi(line, 0, columns);
+  // A wide character that begins in the last column is still in the slice.
+  return Bun.stringWidth(slice) <= columns ? slice : Bun.sliceAnsi(line, 0, columns - 1);
+}
+
+function waitingText(count: number): string[] {
+  return count === 0 ? [] : [`${count} waiting`];
+}
+
 /** What moves comes first and keeps its place; the label is cut where the terminal ends. */
-function taskLine(task: Task): string {
-  if (task.total === undefined || task.total === 0) {
-    return `${" ".repeat(BAR_WIDTH + 3)}${formatBytes(task.bytes).padStart(9)}               ${task.label}`;
+function taskLine({ total, bytes, label }: ProgressTask, columns: number): string {
+  if (total === undefined || total === 0) {
+    if (columns < ROOM_FOR_BAR) return `${formatBytes(bytes).padStart(9)}  ${label}`;
+    return `${" ".repeat(BAR_WIDTH + 3)}${formatBytes(bytes).padStart(9)}               ${label}`;
   }
-  const filled = Math.round(Math.min(1, task.bytes / task.total) * BAR_WIDTH);
+  const amount = `${formatBytes(bytes).padStart(9)} of ${formatBytes(total).padEnd(9)}`;
+  if (columns < ROOM_FOR_BYTES) return `${percentage(bytes, total).padStart(4)}  ${label}`;
+  if (columns < ROOM_FOR_BAR) return `${amount}  ${label}`;
+  const filled = Math.round(Math.min(1, bytes / total) * BAR_WIDTH);
   const bar = "━".repeat(filled) + " ".repeat(BAR_WIDTH - filled);
-  return `[${bar}] ${formatBytes(task.bytes).padStart(9)} of ${formatBytes(task.total).padEnd(9)}  ${task.label}`;
+  return `[${bar}] ${amount}  ${label}`;
 }

@@ -123,7 +123,7 @@ describe("progress", () => {
 
   test("as lines", () => {
     expect(shown((err) => new PlainProgress(err))).toBe(
-      "layer a (2.0 KiB)\nlayer b\na remark\nlayer a: done\nlayer b: already present\n",
+      "layer b\nlayer a (2.0 KiB)\na remark\nlayer a: done\nlayer b: already present\n",
     );
   });
 
