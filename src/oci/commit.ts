@@ -20,7 +20,7 @@ import { readDocument, storeDocument } from "./documents.ts";
 import { IMAGE_REFS, imageRef } from "./image-refs.ts";
 import { MAX_MANIFEST_SIZE, type Manifest } from "./manifest.ts";
 import { DOCKER_CONFIG } from "./media-types.ts";
-import { configRef, configStream, layerStream, manifestStream } from "./streams.ts";
+import { blobRef, blobStream, configRef, configStream, layerStream, manifestStream } from "./streams.ts";
 
 export interface CommittedImage {
   readonly manifestStream: ObjectId;
@@ -53,7 +53,7 @@ export function commitImage(
     ...imageRefs(images),
     ...previousBootRefs(repository, config.digest),
   ]);
-  const refs = manifestRefs(manifest, config, configId, layerRefs);
+  const refs = manifestRefs(repository, manifest, config, configId, layerRefs);
   const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, refs);
   publish(
     repository,
@@ -129,7 +129,7 @@ export function findCommitted(
     const bootRefs = previousBootRefs(repository, config.digest);
     const isCurrent =
       sameRefs(storedConfig.namedRefs, [...layerRefs, ...imageRefs(linked), ...bootRefs]) &&
-      sameRefs(storedManifest.namedRefs, manifestRefs(manifest, config, configId, layerRefs));
+      sameRefs(storedManifest.namedRefs, manifestRefs(repository, manifest, config, configId, layerRefs));
     return isCurrent ? { manifestStream: manifestId, configStream: configId, images: linked } : undefined;
   } catch (error) {
     // Whatever is missing or damaged is made again.
@@ -140,12 +140,17 @@ export function findCommitted(
 
 /** What the stream of an image's manifest refers to. */
 function manifestRefs(
+  repository: Repository,
   manifest: Manifest,
   config: ImageConfig,
   configId: ObjectId,
   layerRefs: readonly [OciDigest, ObjectId][],
 ): [string, ObjectId][] {
   const refs: [string, ObjectId][] = [[configRef(config.digest), configId], ...layerRefs];
+  for (const { digest } of manifest.layers) {
+    const id = lookUpStream(repository, blobStream(digest));
+    if (id !== undefined) refs.push([blobRef(digest), id]);
+  }
   if (manifest.config.mediaType !== DOCKER_CONFIG) return refs;
   // composefs-rs takes docker's images for artifacts and looks their layers up by the manifest's digests.
   const byDiffId = new Map(layerRefs);

@@ -75,3 +75,17 @@ export function parseManifest(bytes: Uint8Array<ArrayBufferLike>, algorithm = "s
 export function isContainerImage(manifest: Manifest): boolean {
   return isImageConfigType(manifest.config.mediaType);
 }
+
+/** Artifact types of deltas between images, the present one and that of early tools. */
+const DELTA_TYPES = [
+  "application/vnd.io.github.containers.oci-delta.v1",
+  "application/vnd.redhat.oci-delta.v1",
+];
+
+/** A delta is no image: kept as an opaque artifact it would be of no use. @throws CfsError Unsupported */
+export function refuseDelta({ artifactType, digest }: Manifest): void {
+  if (artifactType === undefined || !DELTA_TYPES.includes(artifactType)) return;
+  throw new CfsError("Unsupported", `${digest} is a delta, which can't be applied`, {
+    hint: "pull the whole image",
+  });
+}

@@ -4,6 +4,7 @@ import type { OciDigest } from "./digest.ts";
 export const MANIFEST_PREFIX = "oci-manifest-";
 const CONFIG_PREFIX = "oci-config-";
 const LAYER_PREFIX = "oci-layer-";
+const BLOB_PREFIX = "oci-blob-";
 
 export function manifestStream(digest: OciDigest): string {
   return MANIFEST_PREFIX + digest;
@@ -16,6 +17,16 @@ export function configStream(digest: OciDigest): string {
 /** @param id the diff ID of a layer, or the digest of an artifact's blob. */
 export function layerStream(id: OciDigest): string {
   return LAYER_PREFIX + id;
+}
+
+/** @param digest of a layer as it was transported. */
+export function blobStream(digest: OciDigest): string {
+  return BLOB_PREFIX + digest;
+}
+
+/** Name of the reference from a manifest to a layer as it was transported. */
+export function blobRef(digest: OciDigest): string {
+  return `blob:${digest}`;
 }
 
 /** Name of the reference from a manifest to its config. */

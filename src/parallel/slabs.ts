@@ -215,6 +215,16 @@ export class SlabExchange {
     }
   }
 
+  /** Waits until something is true that another thread brings about, working on slabs meanwhile. @throws when aborted. */
+  waitUntil(condition: () => boolean): void {
+    for (;;) {
+      if (this.aborted) throw new Aborted();
+      const submitted = Atomics.load(this.#control, SUBMITTED);
+      if (condition()) return;
+      if (!this.#workOnAny()) Atomics.wait(this.#control, SUBMITTED, submitted, WAIT_MS);
+    }
+  }
+
   /** Gives a slab that is done back. */
   release(slab: Slab): void {
     slab.become(State.Free);
@@ -272,6 +282,11 @@ export class SlabExchange {
 /** As `SlabExchange.abort`, for who takes no part in the work. */
 export function abortAll({ control }: SharedSlabs): void {
   abort(new Int32Array(control));
+}
+
+/** Makes threads in `waitUntil` look at their conditions again. */
+export function wakeWaiting({ control }: SharedSlabs): void {
+  wake(new Int32Array(control), SUBMITTED);
 }
 
 function abort(control: Int32Array): void {

@@ -194,6 +194,10 @@ export function linkFd(fd: number, dirfd: number, path: string): boolean {
   return true;
 }
 
+export function ftruncate(fd: Fd, length: number): void {
+  check(orErrno(libc.ftruncate(fd.fd, length)), "ftruncate", fd.path);
+}
+
 export function fsync(fd: Fd): void {
   check(orErrno(libc.fsync(fd.fd)), "fsync", fd.path);
 }

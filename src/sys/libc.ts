@@ -24,6 +24,7 @@ const SIGNATURES = {
   unlinkat: { args: [i32, ptr, i32], returns: i32 },
   mkdirat: { args: [i32, ptr, u32], returns: i32 },
   faccessat: { args: [i32, ptr, i32, i32], returns: i32 },
+  ftruncate: { args: [i32, i64_fast], returns: i32 },
   fsync: { args: [i32], returns: i32 },
   syncfs: { args: [i32], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },

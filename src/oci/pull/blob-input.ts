@@ -16,6 +16,13 @@ export interface BlobLocation {
 
 const INPUT_STEP = 256 * 1024;
 
+export interface BlobInputOptions {
+  /** For a file that is still growing: waits until it has more bytes of the blob than that, and tells how many. */
+  readonly waitForMore?: (than: number) => number;
+  /** Gets the bytes of the blob as they were transported, in pieces that are valid until it returns. */
+  readonly tee?: (piece: Uint8Array<ArrayBuffer>) => void;
+}
+
 /** Reads a blob, hashes it as it was transported, decompresses it, and hashes the plain bytes too. */
 export class BlobInput {
   readonly #location: BlobLocation;
@@ -27,12 +34,16 @@ export class BlobInput {
   #drained = false;
   readonly #transportHash: Bun.CryptoHasher | undefined;
   readonly #plainHash: Bun.CryptoHasher;
+  readonly #waitForMore: ((than: number) => number) | undefined;
+  readonly #tee: ((piece: Uint8Array<ArrayBuffer>) => void) | undefined;
   /** Bytes read so far, as transported. */
   consumed = 0;
 
   /** @param plainAlgorithm hash of the plain bytes: the one of the diff ID. */
-  constructor(location: BlobLocation, plainAlgorithm: string) {
+  constructor(location: BlobLocation, plainAlgorithm: string, options: BlobInputOptions = {}) {
     this.#location = location;
+    this.#waitForMore = options.waitForMore;
+    this.#tee = options.tee;
     this.#decoder = decompressor(location.compression);
     this.#plainHash = new Bun.CryptoHasher(plainAlgorithm as Bun.SupportedCryptoAlgorithms);
     const algorithm = location.digest?.slice(0, location.digest.indexOf(":"));
@@ -91,7 +102,10 @@ export class BlobInput {
 
   #readMore(): void {
     const { fd, offset, size } = this.#location;
-    const wanted = size === undefined ? INPUT_STEP : Math.min(INPUT_STEP, size - this.consumed);
+    let wanted = size === undefined ? INPUT_STEP : Math.min(INPUT_STEP, size - this.consumed);
+    if (this.#waitForMore !== undefined && wanted > 0) {
+      wanted = Math.min(wanted, this.#waitForMore(this.consumed) - this.consumed);
+    }
     const buffer = this.#input.subarray(0, wanted);
     const length = offset === undefined ? read(fd, buffer) : pread(fd, buffer, offset + this.consumed);
     this.#inputAt = 0;
@@ -99,5 +113,6 @@ export class BlobInput {
     this.consumed += length;
     this.#inputEnded = length === 0 || this.consumed === size;
     this.#transportHash?.update(this.#input.subarray(0, length));
+    this.#tee?.(this.#input.subarray(0, length));
   }
 }

@@ -3,8 +3,9 @@ import { Aborted, type SharedSlabs, SlabExchange } from "../../parallel/slabs.ts
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
+import { Arrivals } from "./arrivals.ts";
 import { BlobInput, type BlobLocation } from "./blob-input.ts";
-import { storeBlob } from "./blob-store.ts";
+import { BlobCopy, storeBlob } from "./blob-store.ts";
 import { LayerSplitter, type SplitLayer } from "./layer-splitter.ts";
 
 /** A layer to be imported. */
@@ -16,6 +17,8 @@ export interface LayerTask {
   readonly id: string;
   /** For messages: how the user knows this layer. */
   readonly label: string;
+  /** Store the blob as it was transported as well. */
+  readonly keepBlob?: boolean;
 }
 
 /** The part of one thread in splitting the layers of an image. */
@@ -28,6 +31,8 @@ export interface SplitRequest {
   readonly layers: readonly LayerTask[];
   /** One number a layer: bytes of it that were read. Shared. */
   readonly progress: SharedArrayBuffer;
+  /** `Arrivals` of the layers when their blobs are still being transported; these have the descriptors then. Shared. */
+  readonly arrivals?: SharedArrayBuffer | undefined;
 }
 
 export interface SplitResult {
@@ -69,7 +74,7 @@ function importLayer(
   store: ObjectStore,
   exchange: SlabExchange,
 ): SplitLayer {
-  const { kind, blob, id, label } = request.layers[index]!;
+  const { kind, id, label, keepBlob } = request.layers[index]!;
   const progress = new Float64Array(request.progress);
   const algorithm = id.slice(0, id.indexOf(":"));
   const onProgress = (consumed: number) => {
@@ -84,11 +89,34 @@ function importLayer(
     });
   };
   try {
-    const input = new BlobInput(blob, algorithm);
-    if (kind === "blob") return storeBlob(store, input, onProgress, verify);
-    return new LayerSplitter(store, exchange, input, request.store.repositoryFd, onProgress).run(verify);
+    if (kind === "blob") return storeBlob(store, openInput(request, index, exchange), onProgress, verify);
+    using copy = keepBlob === true ? new BlobCopy(store) : undefined;
+    const input = openInput(request, index, exchange, copy && ((piece) => copy.write(piece)));
+    const split = new LayerSplitter(store, exchange, input, request.store.repositoryFd, onProgress).run(
+      verify,
+    );
+    return copy === undefined ? split : { ...split, blob: copy.finish() };
   } catch (error) {
     if (error instanceof Aborted) throw error;
     throw withContext(`layer ${label}`, error);
   }
+}
+
+function openInput(
+  { layers, arrivals: shared }: SplitRequest,
+  index: number,
+  exchange: SlabExchange,
+  tee?: (piece: Uint8Array<ArrayBuffer>) => void,
+): BlobInput {
+  const { blob, id } = layers[index]!;
+  const algorithm = id.slice(0, id.indexOf(":"));
+  const teeing = tee === undefined ? {} : { tee };
+  if (shared === undefined) return new BlobInput(blob, algorithm, teeing);
+  const arrivals = new Arrivals(shared);
+  exchange.waitUntil(() => arrivals.fd(index) !== undefined);
+  const waitForMore = (than: number) => {
+    exchange.waitUntil(() => arrivals.bytes(index) > than);
+    return arrivals.bytes(index);
+  };
+  return new BlobInput({ ...blob, fd: arrivals.fd(index)! }, algorithm, { ...teeing, waitForMore });
 }

@@ -52,6 +52,8 @@ export interface SplitLayer {
   /** For each external body, in stream order, the index of its object in the splitstream. */
   readonly externals: Uint32Array<ArrayBuffer>;
   readonly statistics: SplitStatistics;
+  /** The splitstream object of the blob as it was transported, when it is kept. */
+  readonly blob?: ObjectId;
 }
 
 export interface SplitStatistics {

@@ -5,18 +5,27 @@ import { openStream } from "../../repository/streams.ts";
 import type { OciDigest } from "../digest.ts";
 import { layerStream } from "../streams.ts";
 
-/**
- * Whether the streams of all layers are there and readable, and no object that they refer to is missing.
- * @param checklist objects that have to be there as well.
- */
+/** `areStreamsComplete` of the streams of layers. */
 export function areLayersComplete(
   repository: Repository,
   ids: Iterable<OciDigest>,
+  checklist?: ObjectChecklist,
+): boolean {
+  return areStreamsComplete(repository, [...new Set(ids)].map(layerStream), checklist);
+}
+
+/**
+ * Whether the streams are all there and readable, and no object that they refer to is missing.
+ * @param checklist objects that have to be there as well.
+ */
+export function areStreamsComplete(
+  repository: Repository,
+  names: Iterable<string>,
   checklist = new ObjectChecklist(repository),
 ): boolean {
   try {
-    for (const id of new Set(ids)) {
-      using stream = openStream(repository, layerStream(id));
+    for (const name of names) {
+      using stream = openStream(repository, name);
       checklist.addAll(stream.reader.objectRefs.bytes);
     }
     return checklist.areAllPresent();

@@ -9,13 +9,14 @@ import { type CommittedImage, commitArtifact, commitImage, findCommitted } from 
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
-import { isContainerImage, type Manifest, parseManifest } from "../manifest.ts";
-import type { BlobStore, ImageSource } from "../source.ts";
+import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../manifest.ts";
+import type { ImageSource, PublishedDocument } from "../source.ts";
+import { blobStream } from "../streams.ts";
 import { checkTagName, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
-import { areLayersComplete } from "./presence.ts";
+import { areLayersComplete, areStreamsComplete } from "./presence.ts";
 
 export interface PullOptions {
   /** Tag to write when everything else is in place. */
@@ -23,6 +24,8 @@ export interface PullOptions {
   /** Threads; see `acquireJobs` for the default. */
   readonly jobs?: number;
   readonly progress?: Progress;
+  /** Also keep the blobs of compressed layers as they were published. */
+  readonly keepBlobs?: boolean;
 }
 
 export interface PullReport {
@@ -57,16 +60,26 @@ export async function pullImage(
 ): Promise<PullReport> {
   if (options.tag !== undefined) checkTagName(options.tag);
   repository.ensureWritable();
-  const found = await source.manifest();
+  return await pullManifest(repository, source, await source.manifest(), options);
+}
+
+/** As `pullImage`, for one of several images of a source. */
+export async function pullManifest(
+  repository: Repository,
+  source: ImageSource,
+  found: PublishedDocument,
+  options: PullOptions = {},
+): Promise<PullReport> {
   const manifest = parseManifest(found.bytes, digestAlgorithm(found.digest));
   try {
-    return await pullManifest(repository, source, manifest, options);
+    refuseDelta(manifest);
+    return await pullParsed(repository, source, manifest, options);
   } catch (error) {
     throw withContext(`${source.label}: image ${manifest.digest}`, error);
   }
 }
 
-async function pullManifest(
+async function pullParsed(
   repository: Repository,
   source: ImageSource,
   manifest: Manifest,
@@ -84,6 +97,7 @@ async function pullManifest(
       unchanged,
     };
   };
+  const { keepBlobs = false } = options;
   using jobs = acquireJobs(options.jobs);
   const importOptions = { jobs: jobs.count, progress: options.progress ?? silentProgress };
 
@@ -91,8 +105,12 @@ async function pullManifest(
     const blobs = missingLayers(
       repository,
       manifest.layers.map((descriptor) => ({ descriptor, id: descriptor.digest })),
+      false,
     );
-    const statistics = await importLayers(repository, source.blobs as BlobStore, blobs, { ...importOptions, kind: "blob" });
+    const statistics = await importLayers(repository, source.blobs, blobs, {
+      ...importOptions,
+      kind: "blob",
+    });
     return report(commitArtifact(repository, manifest, configBytes), statistics, blobs.length === 0);
   }
 
@@ -101,14 +119,16 @@ async function pullManifest(
   const checklist = new ObjectChecklist(repository);
   const committed = findCommitted(repository, manifest, config, checklist);
   if (committed !== undefined && areLayersComplete(repository, config.diffIds, checklist)) {
-    return report(committed, noStatistics(), true);
+    if (!keepBlobs || layers.every((layer) => hasBlob(repository, layer)))
+      return report(committed, noStatistics(), true);
   }
-  const missing = missingLayers(repository, layers);
+  const missing = missingLayers(repository, layers, keepBlobs);
   using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
-  const statistics = await importLayers(repository, source.blobs as BlobStore, missing, {
+  const statistics = await importLayers(repository, source.blobs, missing, {
     ...importOptions,
     kind: "tar",
+    keepBlobs,
     onLayer: (id, layer) => {
       const file = new Fd(layer.entries!.fd, "temporary file");
       if (split.size === MAX_ENTRY_FILES) {
@@ -125,9 +145,20 @@ async function pullManifest(
 }
 
 /** The layers that have to be imported, each once. */
-function missingLayers(repository: Repository, layers: readonly ImageLayer[]): ImageLayer[] {
+function missingLayers(
+  repository: Repository,
+  layers: readonly ImageLayer[],
+  keepBlobs: boolean,
+): ImageLayer[] {
   const byId = new Map(layers.map((layer) => [layer.id, layer]));
-  return [...byId.values()].filter(({ id }) => !areLayersComplete(repository, [id]));
+  return [...byId.values()].filter(
+    (layer) => !areLayersComplete(repository, [layer.id]) || (keepBlobs && !hasBlob(repository, layer)),
+  );
+}
+
+/** Whether the layer is kept as it was published, or is published as the plain tar that can be made of it. */
+function hasBlob(repository: Repository, { descriptor, id }: ImageLayer): boolean {
+  return descriptor.digest === id || areStreamsComplete(repository, [blobStream(descriptor.digest)]);
 }
 
 function layersOf(manifest: Manifest, config: ImageConfig): ImageLayer[] {

@@ -1,0 +1,78 @@
+import { CfsError } from "../errors.ts";
+import { Fd } from "../sys/fd.ts";
+import {
+  check,
+  flock,
+  ftruncate,
+  LOCK_EX,
+  LOCK_NB,
+  mkdirat,
+  O_CREAT,
+  O_NOFOLLOW,
+  O_RDWR,
+  tryOpenat,
+  unlinkat,
+} from "../sys/file.ts";
+import { fstat, isRegular } from "../sys/stat.ts";
+import type { Repository } from "./repository.ts";
+import { openTemporary } from "./temporary.ts";
+
+/** Below the repository: what is being downloaded, until it is complete and stored. `gc` empties it. */
+export const PARTIAL_DIRECTORY = "tmp";
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** A file that grows from its start, and outlives the process when that is interrupted. */
+export class PartialFile implements Disposable {
+  readonly file: Fd;
+  /** Bytes found in it when it was opened. */
+  readonly length: number;
+  readonly #directoryFd: number;
+  readonly #path: string | undefined;
+
+  private constructor(file: Fd, length: number, directoryFd: number, path: string | undefined) {
+    this.file = file;
+    this.length = length;
+    this.#directoryFd = directoryFd;
+    this.#path = path;
+  }
+
+  /**
+   * Opens the file of that name, or a new one. When another process is filling it, this one gets a file of its own.
+   * @param name without slashes.
+   * @param max a longer file is emptied: it can't be a part of what is wanted.
+   */
+  static open(repository: Repository, name: string, max: number): PartialFile {
+    const { fd: directoryFd } = repository.dir;
+    const path = `${PARTIAL_DIRECTORY}/${name}`;
+    mkdirat(directoryFd, PARTIAL_DIRECTORY, DIRECTORY_MODE);
+    const opened = tryOpenat(directoryFd, path, O_RDWR | O_CREAT | O_NOFOLLOW, FILE_MODE);
+    const file = new Fd(check(opened, "openat", path), path);
+    const status = fstat(file);
+    if (!isRegular(status)) {
+      file.close();
+      throw new CfsError("Corrupt", `${path} in the repository is not a regular file`, {
+        hint: "`cfsctl gc` removes it",
+      });
+    }
+    // A file without a name any more was finished by another process in between.
+    if (!flock(file, LOCK_EX | LOCK_NB) || fstat(file).nlink === 0) {
+      file.close();
+      return new PartialFile(new Fd(openTemporary(directoryFd), path), 0, directoryFd, undefined);
+    }
+    const { size } = fstat(file);
+    if (size > max) ftruncate(file, 0);
+    return new PartialFile(file, size > max ? 0 : size, directoryFd, path);
+  }
+
+  /** Removes the file: its content has arrived where it belongs, or is good for nothing. */
+  discard(): void {
+    if (this.#path !== undefined) unlinkat(this.#directoryFd, this.#path);
+    this.file.close();
+  }
+
+  /** Closes the file, and keeps it for the next attempt. */
+  [Symbol.dispose](): void {
+    this.file.close();
+  }
+}
