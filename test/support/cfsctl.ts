@@ -32,6 +32,32 @@ export function cfsctl(args: readonly string[], options: RunOptions = {}): RunRe
   return { ...rest, stdout: stdout.toString() };
 }
 
+/** As `cfsctl`, beside the test: for programs that talk to a server of the test. */
+export async function runCfsctl(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return await run([CFSCTL, ...args], options);
+}
+
+/** Runs a program beside the test. */
+export async function run(
+  command: readonly string[],
+  { cwd, env, stdin, timeoutMs }: Omit<RunOptions, "argv0"> = {},
+): Promise<RunResult> {
+  const child = Bun.spawn([...command], {
+    ...(cwd !== undefined && { cwd }),
+    ...(timeoutMs !== undefined && { timeout: timeoutMs, killSignal: "SIGKILL" }),
+    env: { ...process.env, ...ownVariables, ...env },
+    stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, stdout, stderr };
+}
+
 /** As `cfsctl`, with the bytes of stdout. */
 export function cfsctlBytes(
   args: readonly string[],
