@@ -14,17 +14,21 @@ export interface DockerReference {
 
 /** Where a repository can be reached, once mirrors and rewritten locations are considered. */
 export interface Endpoint {
-  /** `HOST[:PORT]`. */
+  /** `HOST[:PORT]`; `docker.io` is not yet the host of its API. */
   readonly host: string;
   readonly path: string;
   /** Certificates need not be valid, and plain HTTP will do. */
   readonly insecure: boolean;
 }
 
-export type Credentials =
+export type Credentials = (
   | { readonly username: string; readonly password: string }
   /** A refresh token of OAuth 2. */
-  | { readonly identityToken: string };
+  | { readonly identityToken: string }
+) & {
+  /** Where they come from, for messages: a file or a program. */
+  readonly source?: string;
+};
 
 /** PEM texts for TLS. */
 export interface TlsFiles {
@@ -41,7 +45,7 @@ export interface RegistryConfiguration {
   /** @param host of the endpoint; @param path of the repository there */
   credentials(host: string, path: string): Promise<Credentials | undefined>;
   tls(host: string): TlsFiles;
-  /** URL of the proxy for a request, if any. */
+  /** URL of the proxy for a request, if any. The environment has no say in it any more: see `claimProxyVariables`. */
   proxy(url: URL): string | undefined;
 }
 
