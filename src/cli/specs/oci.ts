@@ -117,6 +117,41 @@ export const OCI_COMMAND: CommandSpec = {
       load: () => import("../commands/oci/import-layer.ts"),
     },
     {
+      name: "diff",
+      summary: "Compare the files of two images, or of an image and a directory",
+      description:
+        "EXPECTED and FOUND are images in the repository or directories; what begins with '/' or '.' is a directory. " +
+        "Prints a line for each difference: entry, field, expected and found value, and the reason where one is " +
+        "known. Content is compared by fs-verity digest. Exits with 1 when there are differences.",
+      positionals: [
+        { name: "EXPECTED", help: "Image or directory that is right" },
+        { name: "FOUND", help: "Image or directory that is compared with it" },
+      ],
+      options: [
+        {
+          name: "ignore",
+          kind: "list",
+          value: "FIELD[,FIELD]",
+          notEmpty: true,
+          help: "Leave out differences in these fields",
+          details:
+            "The fields are entry, type, mode, uid, gid, mtime, size, digest, verity, target, rdev, nlink, hardlink " +
+            "and xattr.",
+        },
+        {
+          name: "ignore-known",
+          kind: "boolean",
+          help: "Leave out differences that have a known reason",
+          details:
+            "Images are made by rules: /run is empty, the root has the metadata of /usr, only some extended " +
+            "attributes are kept. Copying and unpacking has its own: whole seconds, broken hard links, one owner.",
+        },
+        XATTRS_OPTION,
+        { ...JSON_OPTION, help: "Print JSON, one difference a line" },
+      ],
+      load: () => import("../commands/oci/diff.ts"),
+    },
+    {
       name: "mount",
       summary: "Mount the EROFS image that was made of an image",
       positionals: [IMAGE, { name: "MOUNTPOINT", help: "The directory to mount it on" }],
@@ -125,6 +160,33 @@ export const OCI_COMMAND: CommandSpec = {
         ...MOUNT_OPTIONS,
       ],
       load: () => import("../commands/oci/mount.ts"),
+    },
+    {
+      name: "copy",
+      summary: "Copy an image from another repository",
+      description:
+        "Brings the image into the repository that --repo names. Layers that are there already are not read; the " +
+        "others are copied object by object and verified, down to their diff IDs. The repositories may have different " +
+        "digest algorithms.",
+      positionals: [IMAGE],
+      options: [
+        {
+          name: "from",
+          kind: "string",
+          value: "REPO",
+          required: true,
+          notEmpty: true,
+          help: "The repository that has the image",
+        },
+        { name: "name", kind: "string", notEmpty: true, help: "Tag to give it" },
+        {
+          name: "zerocopy",
+          kind: "boolean",
+          help: "Share the content of files: reflinks, else hard links, else copies",
+        },
+        JSON_OPTION,
+      ],
+      load: () => import("../commands/oci/copy.ts"),
     },
     {
       name: "fsck",
