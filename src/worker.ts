@@ -7,6 +7,7 @@ type Job = (payload: never, emit: (message: unknown, transfer?: ArrayBuffer[]) =
 /** Everything that can be run in a worker, loaded when first asked for. */
 const JOBS: Record<string, () => Promise<Job>> = {
   "split-layers": async () => (await import("./oci/pull/layer-job.ts")).splitLayers,
+  "copy-layer": async () => (await import("./oci/copy/layer-job.ts")).copyLayerJob,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };

@@ -1,6 +1,6 @@
 import { CfsError } from "../errors.ts";
 import { S_IFMT, S_IFREG } from "../mode.ts";
-import { ENOENT, isErrno } from "../sys/errno.ts";
+import { EACCES, EMLINK, ENOENT, EOPNOTSUPP, EPERM, EXDEV, isErrno } from "../sys/errno.ts";
 import { Fd } from "../sys/fd.ts";
 import {
   AT_FDCWD,
@@ -179,6 +179,27 @@ export class ObjectStore {
       return false;
     }
     return this.#publish(file, id, state === "damaged");
+  }
+
+  /**
+   * Gives a file of another repository a name in this one: both then have the same file.
+   * @param file open for reading, and with the content of `id`, which the caller has verified.
+   * @returns whether the object is new; undefined when the file can't be shared, and has to be copied.
+   */
+  tryShare(file: Fd, id: ObjectId, size: number): boolean | undefined {
+    const state = this.#stateOf(id, size);
+    if (state === "present") return false;
+    if (state === "damaged") return undefined;
+    if (this.#verity === "require") {
+      const measured = measureVerity(file.fd, this.algorithm, file.path);
+      if (measured.state !== "measured" || measured.id !== id) return undefined;
+    }
+    try {
+      return this.#link({ fd: file.fd, temporaryName: undefined }, id, false);
+    } catch (error) {
+      if (isErrno(error, EXDEV, EPERM, EACCES, EMLINK, EOPNOTSUPP)) return undefined;
+      throw error;
+    }
   }
 
   abandon(file: NewObject): void {

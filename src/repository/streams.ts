@@ -51,8 +51,11 @@ export function openStream(repository: Repository, name: string): OpenStream {
   }
 }
 
+/** What reading a stream takes of a repository; a thread has no more of it than that. */
+export type StreamHome = Pick<Repository, "objects" | "algorithm">;
+
 /** Opens a stream by the id of its object. */
-export function openStreamObject(repository: Repository, id: ObjectId): OpenStream {
+export function openStreamObject(repository: StreamHome, id: ObjectId): OpenStream {
   const file = repository.objects.open(id);
   try {
     const reader = new SplitstreamReader(fileSource(file), repository.algorithm);
@@ -92,7 +95,11 @@ export function catStream(repository: Repository, name: string, write: Write): v
 type Write = (piece: Uint8Array<ArrayBufferLike>) => void;
 
 /** As `catStream`, for a stream that is open. */
-export function copyStream(repository: Repository, reader: SplitstreamReader, write: Write): void {
+export function copyStream(
+  repository: Pick<Repository, "objects">,
+  reader: SplitstreamReader,
+  write: Write,
+): void {
   const buffer = new Uint8Array(COPY_SIZE);
   let total = 0;
   for (const chunk of reader.chunks()) {
