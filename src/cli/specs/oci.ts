@@ -1,6 +1,7 @@
 import type { CommandSpec, PositionalSpec } from "../tree.ts";
 import { JSON_OPTION, XATTRS_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
+import { REGISTRY_OPTIONS } from "./registry.ts";
 
 const IMAGE: PositionalSpec = {
   name: "IMAGE",
@@ -43,6 +44,7 @@ export const OCI_COMMAND: CommandSpec = {
           notEmpty: true,
           help: "Use this containers-policy.json(5) instead of the user's or the system's",
         },
+        ...REGISTRY_OPTIONS,
         JSON_OPTION,
       ],
       load: () => import("../commands/oci/pull.ts"),
