@@ -6,7 +6,7 @@ export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 // Docker image manifest version 2, schema 2.
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+export const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 
 export function isManifestType(mediaType: string): boolean {
@@ -25,6 +25,7 @@ export function isImageConfigType(mediaType: string): boolean {
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 const OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
+export const DOCKER_LAYER_GZIP = `${DOCKER_LAYER}.gzip`;
 const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map([

@@ -1,0 +1,193 @@
+import { getCACertificates } from "node:tls";
+import { version } from "../../../package.json" with { type: "json" };
+import { CfsError } from "../../errors.ts";
+import { cancelled, RequestError, transportError } from "./errors.ts";
+import { Reply } from "./reply.ts";
+import type { RegistryConfiguration, TlsFiles } from "./types.ts";
+
+const USER_AGENT = `cfsctl/${version}`;
+const MAX_REDIRECTS = 10;
+
+/** When a connection is given up; there is no limit for a whole transfer. Times in milliseconds. */
+export interface Timeouts {
+  /** Until the head of the reply is there. */
+  readonly reply: number;
+  /** The same when the server has to finish an upload first. */
+  readonly finish: number;
+  /** Time over which the speed of a transfer is looked at. */
+  readonly speedWindow: number;
+  /** Bytes per second that make it worth while. */
+  readonly lowSpeed: number;
+}
+
+export const DEFAULT_TIMEOUTS: Timeouts = {
+  reply: 30_000,
+  finish: 600_000,
+  speedWindow: 30_000,
+  lowSpeed: 1024,
+};
+
+/** Content of a request; it can be had again for another attempt. */
+export interface RequestBody {
+  /** Bytes. */
+  readonly size: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: RequestBody;
+  readonly signal: AbortSignal;
+  /** The reply may take its time. */
+  readonly slow?: boolean;
+}
+
+/** Sends single requests as the user's configuration wants it, and follows redirections. */
+export class HttpClient {
+  readonly #configuration: RegistryConfiguration;
+  readonly #timeouts: Timeouts;
+  readonly #insecure: boolean;
+  /** Origins that are known by another name in the configuration. */
+  readonly #names: ReadonlyMap<string, string>;
+
+  /**
+   * @param insecure any certificate will do.
+   * @param names of hosts in the configuration by `HOST[:PORT]` in URLs, where they differ.
+   */
+  constructor(
+    configuration: RegistryConfiguration,
+    timeouts: Timeouts,
+    insecure: boolean,
+    names: ReadonlyMap<string, string>,
+  ) {
+    this.#configuration = configuration;
+    this.#timeouts = timeouts;
+    this.#insecure = insecure;
+    this.#names = names;
+  }
+
+  /**
+   * The reply to a request, whatever its status; other servers that it was sent on to don't see our authorization.
+   * @throws CfsError Network, Cancelled
+   */
+  async send(request: HttpRequest): Promise<Reply> {
+    let { url, headers } = request;
+    for (let redirects = 0; ; redirects++) {
+      const reply = await this.#exchange({ ...request, url, headers });
+      const target = redirection(request, reply);
+      if (target === undefined) return reply;
+      await reply.discard();
+      if (redirects === MAX_REDIRECTS)
+        throw new RequestError("Network", `${request.url.host}: more than ${MAX_REDIRECTS} redirections`);
+      if (target.origin !== url.origin) {
+        const { Authorization: _, ...others } = headers;
+        headers = others;
+      }
+      url = target;
+    }
+  }
+
+  async #exchange({ method, url, headers, body, signal, slow }: HttpRequest): Promise<Reply> {
+    if (signal.aborted) throw cancelled(signal);
+    const controller = new AbortController();
+    const onAbort = () => controller.abort(cancelled(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+    const release = () => signal.removeEventListener("abort", onAbort);
+    const limit = slow === true ? this.#timeouts.finish : this.#timeouts.reply;
+    const silent = () =>
+      controller.abort(
+        new RequestError("Network", `${url.host}: no reply within ${limit / 1000} s`, {
+          transient: true,
+          hint: "check the network, or try again later",
+        }),
+      );
+    let timer = setTimeout(silent, limit);
+    const restart = () => {
+      clearTimeout(timer);
+      timer = setTimeout(silent, limit);
+    };
+    try {
+      const proxy = this.#configuration.proxy(url);
+      const response = await fetch(url, {
+        method,
+        headers: {
+          "User-Agent": USER_AGENT,
+          ...headers,
+          ...(body === undefined ? {} : { "Content-Length": String(body.size) }),
+        },
+        ...(body === undefined ? {} : { body: watched(body, restart) as unknown as Bun.BodyInit }),
+        signal: controller.signal,
+        redirect: "manual",
+        // as they were stored: digests are of these bytes
+        decompress: false,
+        // Bun's own limit for silence is of no use here
+        timeout: false,
+        ...(url.protocol === "https:" ? { tls: this.#tls(url) } : {}),
+        ...(proxy === undefined ? {} : { proxy }),
+      } as BunFetchRequestInit);
+      return new Reply(response, url, this.#timeouts, controller, release);
+    } catch (error) {
+      release();
+      throw signal.aborted ? cancelled(signal) : transportError(url, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #tls(url: URL): Bun.TLSOptions {
+    const files = this.#configuration.tls(this.#names.get(url.host) ?? url.host);
+    return {
+      ca: trusted(files),
+      ...(files.cert === undefined ? {} : { cert: files.cert }),
+      ...(files.key === undefined ? {} : { key: files.key }),
+      ...(this.#insecure ? { rejectUnauthorized: false } : {}),
+    };
+  }
+}
+
+async function* watched(body: RequestBody, onChunk: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body.chunks()) {
+    onChunk();
+    yield chunk;
+    onChunk();
+  }
+}
+
+let systemAuthorities: string[] | undefined;
+
+/** The machine's certificate authorities, as other programs use them, and those for this host. */
+function trusted({ ca }: TlsFiles): string[] {
+  if (systemAuthorities === undefined) {
+    const system = getCACertificates("system");
+    systemAuthorities = [
+      ...new Set([
+        ...(system.length > 0 ? system : getCACertificates("bundled")),
+        ...getCACertificates("extra"),
+      ]),
+    ];
+  }
+  return ca.length === 0 ? systemAuthorities : [...systemAuthorities, ...ca];
+}
+
+/** Where a reply sends us on to, if it does. */
+function redirection({ method }: HttpRequest, reply: Reply): URL | undefined {
+  const { status, url } = reply;
+  const location = reply.headers.get("location");
+  if (location === null || ![301, 302, 303, 307, 308].includes(status)) return undefined;
+  const target = URL.parse(location, url.href);
+  if (target === null || (target.protocol !== "https:" && target.protocol !== "http:"))
+    throw new RequestError("Network", `${url.host}: it sends us on to an address that can't be understood`);
+  if (url.protocol === "https:" && target.protocol === "http:") {
+    throw new RequestError("Network", `${url.host}: it sends us on to ${target.host} without encryption`, {
+      hint: "this is refused; the registry has to be set up for https",
+    });
+  }
+  if (method !== "GET" && method !== "HEAD" && (status < 307 || target.origin !== url.origin)) {
+    throw new CfsError("Network", `${url.host}: it sends an upload on to ${target.host}, which is refused`);
+  }
+  target.username = "";
+  target.password = "";
+  return target;
+}

@@ -1,0 +1,145 @@
+import { cancelled, RequestError, transportError } from "./errors.ts";
+import type { Timeouts } from "./http.ts";
+
+/** Bodies up to this size are read to their end, so that the connection can be used again. */
+const MAX_DISCARDED = 64 * 1024;
+
+/** What a server answered. Its body has to be read to the end, left early or discarded, once. */
+export class Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Where it came from, after redirections. */
+  readonly url: URL;
+  readonly #response: Response;
+  readonly #timeouts: Timeouts;
+  readonly #controller: AbortController;
+  readonly #release: () => void;
+
+  /** @param controller of the request's signal; @param release what is done when the body is done with. */
+  constructor(
+    response: Response,
+    url: URL,
+    timeouts: Timeouts,
+    controller: AbortController,
+    release: () => void,
+  ) {
+    this.status = response.status;
+    this.headers = response.headers;
+    this.url = url;
+    this.#response = response;
+    this.#timeouts = timeouts;
+    this.#controller = controller;
+    this.#release = release;
+  }
+
+  /** Bytes of the body, if the server says so. */
+  get length(): number | undefined {
+    const text = this.headers.get("content-length");
+    return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** Media type of the body, without parameters and in lower case. */
+  get mediaType(): string | undefined {
+    const type = (this.headers.get("content-type") ?? "").replace(/;.*/s, "").trim().toLowerCase();
+    return type === "" ? undefined : type;
+  }
+
+  /**
+   * The body, piece by piece.
+   * @throws CfsError Network when the connection breaks or is too slow, Cancelled
+   */
+  async *chunks(): AsyncGenerator<Uint8Array, void, void> {
+    const { body } = this.#response;
+    if (body === null) {
+      this.#release();
+      return;
+    }
+    const reader = body.getReader();
+    const { speedWindow, lowSpeed } = this.#timeouts;
+    const tooSlow = new RequestError("Network", `${this.url.host}: the transfer is too slow`, {
+      transient: true,
+      hint: "check the network, or try again later",
+    });
+    // Only time spent waiting for the server counts, not that of whoever takes the pieces.
+    let waited = 0;
+    let received = 0;
+    let finished = false;
+    try {
+      for (;;) {
+        const started = performance.now();
+        const timer = setTimeout(() => this.#controller.abort(tooSlow), speedWindow - waited);
+        let result: Awaited<ReturnType<typeof reader.read>>;
+        try {
+          result = await reader.read();
+        } catch (error) {
+          throw transportError(this.url, error);
+        } finally {
+          clearTimeout(timer);
+        }
+        if (result.done) {
+          finished = true;
+          return;
+        }
+        received += result.value.length;
+        waited += performance.now() - started;
+        if (waited >= speedWindow) {
+          if (received < (lowSpeed * speedWindow) / 1000) throw tooSlow;
+          waited = 0;
+          received = 0;
+        }
+        if (result.value.length > 0) yield result.value;
+      }
+    } finally {
+      this.#release();
+      if (!finished) this.#controller.abort(cancelled(AbortSignal.abort()));
+    }
+  }
+
+  /**
+   * A small body in memory.
+   * @param max bytes. @throws CfsError Invalid when it is larger, Network, Cancelled
+   */
+  async bytes(max: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
+    const tooLarge = () =>
+      new RequestError("Invalid", `${this.url.host}: the ${what} is larger than ${max} bytes`);
+    if ((this.length ?? 0) > max) {
+      await this.discard();
+      throw tooLarge();
+    }
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of this.chunks()) {
+      size += chunk.length;
+      if (size > max) throw tooLarge();
+      parts.push(chunk);
+    }
+    const whole = new Uint8Array(size);
+    let at = 0;
+    for (const part of parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
+  }
+
+  /** The beginning of a body that is only shown; empty when even that can't be had. */
+  async excerpt(): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this.chunks()) {
+        parts.push(chunk);
+        size += chunk.length;
+        if (size >= MAX_DISCARDED) break;
+      }
+    } catch {
+      return new Uint8Array(0);
+    }
+    return Buffer.concat(parts).subarray(0, MAX_DISCARDED);
+  }
+
+  /** Done with it. Never fails. */
+  async discard(): Promise<void> {
+    await this.excerpt();
+  }
+}
