@@ -54,6 +54,8 @@ export interface HttpOptions {
 
 type Handler = (request: HttpRequest) => Promise<HttpAnswer>;
 
+/** Type of the record that a TLS client begins with (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 22;
 const MAX_HEAD = 64 * 1024;
 const PIECE = 64 * 1024;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
@@ -198,6 +200,7 @@ class Input {
         this.#buffered = this.#buffered.subarray(end + END_OF_HEAD.length);
         return head;
       }
+      if (this.#buffered[0] === TLS_HANDSHAKE) throw new Error("the client speaks TLS");
       if (this.#buffered.length > MAX_HEAD) throw new Error("the head of a request is too long");
       if (!(await this.#more())) return undefined;
     }
