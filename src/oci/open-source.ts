@@ -1,29 +1,59 @@
-import { LayoutArchive } from "./archive.ts";
-import { LayoutDirectory, LayoutSource } from "./layout.ts";
+import { CfsError } from "../errors.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
 import { enforcePolicy } from "./policy.ts";
-import type { ImageReference } from "./reference.ts";
+import type { ImageReference, ReferencesByTransport, Transport } from "./reference.ts";
+import type { Selection } from "./select.ts";
 import type { ImageSource } from "./source.ts";
+import { DirectorySource } from "./transport/directory.ts";
+import { openDockerArchive } from "./transport/docker-archive.ts";
+import { openDockerDaemon } from "./transport/docker-daemon.ts";
+import { LayoutDirectory, LayoutSource } from "./transport/layout.ts";
+import { LayoutArchive } from "./transport/layout-archive.ts";
 
 export interface SourceOptions {
   /** For which an image is wanted; that of this machine by default. */
   readonly platform?: Platform;
+  /** Take an image for another platform when there is none for this one. */
+  readonly anyPlatform?: boolean;
   /** Signature policy to use instead of the user's or the system's. */
   readonly policyFile?: string;
 }
 
+/** What a transport has to know besides the reference. */
+export interface SourceContext {
+  readonly selection: Selection;
+  /** Descriptor of a directory for unnamed files. */
+  readonly temporaryDirectory: number;
+}
+
+/** One line for each transport. */
+const OPENERS: {
+  readonly [T in Transport]: (reference: ReferencesByTransport[T], context: SourceContext) => ImageSource;
+} = {
+  docker: ({ text }) => {
+    throw new CfsError("Unsupported", `${text}: registries are not supported`);
+  },
+  oci: ({ path, tag }, { selection }) => new LayoutSource(new LayoutDirectory(path), tag, selection),
+  "oci-archive": ({ path, tag }, { selection, temporaryDirectory }) =>
+    new LayoutSource(new LayoutArchive(path, temporaryDirectory), tag, selection),
+  "docker-archive": openDockerArchive,
+  dir: ({ path }, { selection }) => new DirectorySource(path, selection),
+  "docker-daemon": openDockerDaemon,
+};
+
 /**
- * Opens what a reference names, if the signature policy lets it in; nothing but the index is read yet.
+ * Opens what a reference names, if the signature policy lets it in; nothing of the image is read yet.
  * @param temporaryDirectory descriptor of a directory for unnamed files.
  */
 export function openSource(
   reference: ImageReference,
   temporaryDirectory: number,
-  { platform = hostPlatform(), policyFile }: SourceOptions = {},
+  { platform = hostPlatform(), anyPlatform = false, policyFile }: SourceOptions = {},
 ): ImageSource {
   enforcePolicy(reference, policyFile);
-  const { path, tag } = reference;
-  const files =
-    reference.transport === "oci" ? new LayoutDirectory(path) : new LayoutArchive(path, temporaryDirectory);
-  return new LayoutSource(files, tag, platform);
+  const open = OPENERS[reference.transport] as (
+    reference: ImageReference,
+    context: SourceContext,
+  ) => ImageSource;
+  return open(reference, { selection: { platform, anyPlatform }, temporaryDirectory });
 }

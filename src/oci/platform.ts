@@ -34,13 +34,35 @@ export function parsePlatform(text: string): Platform {
   };
 }
 
-/** Whether an image made for `offered` is what was asked for; a variant counts only when it is asked for. */
-export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
-  return (
-    offered.os === wanted.os &&
-    offered.architecture === wanted.architecture &&
-    (wanted.variant === undefined || offered.variant === wanted.variant)
-  );
+/** Variants of architectures, each able to run what is made for those behind it. */
+const COMPATIBLE: Readonly<Record<string, readonly string[]>> = {
+  amd64: ["v4", "v3", "v2", "v1"],
+  arm: ["v8", "v7", "v6", "v5"],
+  arm64: ["v8"],
+};
+
+/**
+ * How well an image made for `offered` suits: 0 is best, undefined means not at all. Where a variant is asked for,
+ * older ones are taken as well, and images that don't name theirs last. Where none is, images without one come first,
+ * then the most modest.
+ */
+export function rankPlatform(offered: Platform, wanted: Platform): number | undefined {
+  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
+  const known = COMPATIBLE[wanted.architecture] ?? [];
+  const variant = offered.variant ?? "";
+  if (wanted.variant === undefined) {
+    const place = ["", ...known.toReversed()].indexOf(variant);
+    return place < 0 ? known.length + 1 : place;
+  }
+  const from = known.indexOf(wanted.variant);
+  const suitable = [...(from < 0 ? [wanted.variant] : known.slice(from)), ""];
+  const place = suitable.indexOf(variant);
+  return place < 0 ? undefined : place;
+}
+
+/** Whether this is what indexes say of manifests that are no images: attestations and the like. */
+export function isNoPlatform({ os, architecture }: Platform): boolean {
+  return os === "unknown" && architecture === "unknown";
 }
 
 export function formatPlatform({ os, architecture, variant }: Platform): string {

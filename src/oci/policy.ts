@@ -64,7 +64,10 @@ function requirementsFor(policy: JsonObject, reference: ImageReference): readonl
 }
 
 /** Names under which the policy may speak of a local image: path and tag, path, directories above, all. */
-function scopesOf({ path, tag }: ImageReference): string[] {
+function scopesOf(reference: ImageReference): string[] {
+  if (!("path" in reference)) return [""];
+  const { path } = reference;
+  const tag = "tag" in reference ? reference.tag : undefined;
   const scopes: string[] = [];
   let current = resolve(path);
   try {

@@ -4,15 +4,29 @@ import type { Descriptor } from "./descriptor.ts";
 import { type ImageIndex, MAX_INDEX_SIZE, parseIndex, REF_NAME } from "./index.ts";
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
-import { formatPlatform, matchesPlatform, type Platform } from "./platform.ts";
-import type { DocumentStore, FoundManifest } from "./source.ts";
+import { formatPlatform, isNoPlatform, type Platform, rankPlatform } from "./platform.ts";
+import type { DocumentStore, FoundManifest, PublishedDocument } from "./source.ts";
 
 /** As many platforms are named in a message. */
 const MAX_NAMED = 10;
 
+/** Which image of an index is wanted. */
+export interface Selection {
+  readonly platform: Platform;
+  /** Take the first image when there is none for the platform. */
+  readonly anyPlatform: boolean;
+}
+
+export interface SelectOptions {
+  /** Take the first image when there is none for the platform. */
+  readonly anyPlatform?: boolean;
+  /** What the index was parsed from, when it is the one that a reference names. */
+  readonly published?: PublishedDocument;
+}
+
 /**
- * Picks the manifest of an index for a platform: the first that fits, one level of nested indexes deep. When none
- * fits, an artifact that is for no platform in particular.
+ * Picks the manifest of an index for a platform: the one that fits best, the first of those that fit equally well, one
+ * level of nested indexes deep. When none fits, an artifact that is for no platform in particular.
  * @param tag annotation that the candidates must have.
  * @throws CfsError NotFound, Invalid, Unsupported, Corrupt
  */
@@ -21,26 +35,30 @@ export async function selectManifest(
   index: ImageIndex,
   tag: string | undefined,
   wanted: Platform,
+  { anyPlatform = false, published }: SelectOptions = {},
 ): Promise<FoundManifest> {
-  const candidates =
-    tag === undefined
-      ? index.manifests
-      : index.manifests.filter(({ annotations }) => annotations.get(REF_NAME) === tag);
+  const candidates = tag === undefined ? index.manifests : withTag(index, tag);
   if (candidates.length === 0) {
     throw tag === undefined
       ? new CfsError("NotFound", "Image index contains no manifests")
       : new CfsError("NotFound", `Tag '${tag}' not found in image index`, { hint: tagHint(index) });
   }
-  const search = new Search(store, wanted);
-  const found = (await search.among(candidates, 0)) ?? search.artifact;
+  const search = new Search(store, wanted, anyPlatform);
+  await search.among(candidates, published, 0);
+  const found = search.best?.found ?? search.other ?? search.artifact;
   if (found !== undefined) return found;
-  const { offered } = search;
-  const names = [...new Set(offered)].slice(0, MAX_NAMED).join(", ") || "(no platform info)";
+  const offered = [...new Set(search.offered)];
+  const names = offered.slice(0, MAX_NAMED).join(", ") || "(no platform info)";
   throw new CfsError(
     "NotFound",
     `No manifest found for platform ${formatPlatform(wanted)}; available: ${names}${offered.length > MAX_NAMED ? ", ..." : ""}`,
     { hint: "--platform OS/ARCH selects another one" },
   );
+}
+
+/** The manifests and indexes of a layout that have a tag. */
+export function withTag({ manifests }: ImageIndex, tag: string): readonly Descriptor[] {
+  return manifests.filter(({ annotations }) => annotations.get(REF_NAME) === tag);
 }
 
 function tagHint(index: ImageIndex): string {
@@ -53,53 +71,77 @@ function tagHint(index: ImageIndex): string {
 class Search {
   readonly #store: DocumentStore;
   readonly #wanted: Platform;
+  readonly #takesOthers: boolean;
   /** Platforms that were seen and do not fit. */
   readonly offered: string[] = [];
+  /** The manifest that fits best, and how well: 0 is perfect. */
+  best: { readonly found: FoundManifest; readonly rank: number } | undefined;
+  /** The first image that does not fit, if such are taken. */
+  other: FoundManifest | undefined;
   /** The first manifest that is for no platform in particular. */
   artifact: FoundManifest | undefined;
 
-  constructor(store: DocumentStore, wanted: Platform) {
+  constructor(store: DocumentStore, wanted: Platform, takesOthers: boolean) {
     this.#store = store;
     this.#wanted = wanted;
+    this.#takesOthers = takesOthers;
   }
 
-  async among(candidates: readonly Descriptor[], depth: number): Promise<FoundManifest | undefined> {
+  async among(
+    candidates: readonly Descriptor[],
+    index: PublishedDocument | undefined,
+    depth: number,
+  ): Promise<void> {
     for (const candidate of candidates) {
-      const { mediaType } = candidate;
-      let found: FoundManifest | undefined;
-      if (isManifestType(mediaType)) found = await this.#consider(candidate);
+      if (this.best?.rank === 0) return;
+      const { mediaType, digest } = candidate;
+      if (isManifestType(mediaType)) await this.#consider(candidate, index);
       else if (!isIndexType(mediaType))
         throw new CfsError("Unsupported", `Unexpected media type ${mediaType}`);
       else if (depth > 0) throw new CfsError("Unsupported", "Nested image indices are not supported");
       else {
         const bytes = await this.#store.readDocument(candidate, MAX_INDEX_SIZE, "Image index");
-        found = await this.among(parseIndex(bytes).manifests, depth + 1);
+        await this.among(parseIndex(bytes).manifests, { bytes, digest, mediaType }, depth + 1);
       }
-      if (found !== undefined) return found;
     }
-    return undefined;
   }
 
-  async #consider(candidate: Descriptor): Promise<FoundManifest | undefined> {
-    if (candidate.platform !== undefined && !this.#fits(candidate.platform)) return undefined;
+  async #consider(candidate: Descriptor, index: PublishedDocument | undefined): Promise<void> {
+    const { platform } = candidate;
+    const rank = platform === undefined ? undefined : rankPlatform(platform, this.#wanted);
+    if (platform !== undefined && rank === undefined) this.#pass(platform);
+    if (rank !== undefined && this.best !== undefined && rank >= this.best.rank) return;
+    const isOther = platform !== undefined && rank === undefined;
+    if (isOther && (!this.#takesOthers || this.other !== undefined || isNoPlatform(platform))) return;
+
+    const { digest, mediaType } = candidate;
     const bytes = await this.#store.readDocument(candidate, MAX_MANIFEST_SIZE, "Manifest");
-    const found = { bytes, digest: candidate.digest, mediaType: candidate.mediaType };
-    if (candidate.platform !== undefined) return found;
-    const manifest = parseManifest(bytes);
+    const found: FoundManifest = { bytes, digest, mediaType, ...(index !== undefined && { index }) };
+    if (isOther) this.other = found;
+    else if (rank !== undefined) this.best = { found, rank };
+    else await this.#considerContent(found);
+  }
+
+  /** A manifest of which the index does not say for which platform it is. */
+  async #considerContent(found: FoundManifest): Promise<void> {
+    const manifest = parseManifest(found.bytes);
     if (!isContainerImage(manifest)) {
       this.artifact ??= found;
-      return undefined;
+      return;
     }
-    return this.#fits(await this.#platformOf(manifest)) ? found : undefined;
+    const platform = await this.#platformOf(manifest);
+    const rank = rankPlatform(platform, this.#wanted);
+    if (rank === undefined) {
+      this.#pass(platform);
+      if (this.#takesOthers) this.other ??= found;
+    } else if (this.best === undefined || rank < this.best.rank) this.best = { found, rank };
   }
 
   async #platformOf({ config }: Manifest): Promise<Platform> {
     return parseConfig(await this.#store.readDocument(config, MAX_CONFIG_SIZE, "Config")).platform;
   }
 
-  #fits(platform: Platform): boolean {
-    if (matchesPlatform(platform, this.#wanted)) return true;
+  #pass(platform: Platform): void {
     this.offered.push(formatPlatform(platform));
-    return false;
   }
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { CfsError } from "../../src/errors.ts";
 import { isDigest, parseDigest, verifyDigest } from "../../src/oci/digest.ts";
 import { layerCompression } from "../../src/oci/media-types.ts";
-import { formatPlatform, matchesPlatform, parsePlatform } from "../../src/oci/platform.ts";
+import { formatPlatform, parsePlatform, rankPlatform } from "../../src/oci/platform.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { checkTagName, decodeTag, encodeTag } from "../../src/oci/tags.ts";
 
@@ -58,27 +58,55 @@ describe("digests", () => {
 });
 
 describe("references", () => {
+  const name = { host: "docker.io", path: "library/a", tag: "latest", digest: undefined };
   test.each([
-    ["oci:dir", "oci", "dir", undefined],
-    ["oci:dir:tag", "oci", "dir", "tag"],
-    ["oci:/a/b:c/d", "oci", "/a/b:c/d", undefined],
-    ["oci:/a/b:c:t", "oci", "/a/b:c", "t"],
-    ["oci:dir:", "oci", "dir", undefined],
-    ["oci-archive:a.tar:v1", "oci-archive", "a.tar", "v1"],
-  ])("%s", (text, transport, path, tag) => {
-    expect(parseReference(text)).toEqual({ transport, path, tag, text } as ReturnType<typeof parseReference>);
+    ["oci:dir", { transport: "oci", path: "dir" }],
+    ["oci:dir:tag", { transport: "oci", path: "dir", tag: "tag" }],
+    ["oci:/a/b:c/d", { transport: "oci", path: "/a/b:c/d" }],
+    ["oci:/a/b:c:t", { transport: "oci", path: "/a/b:c", tag: "t" }],
+    ["oci:dir:", { transport: "oci", path: "dir" }],
+    ["oci-archive:a.tar:v1", { transport: "oci-archive", path: "a.tar", tag: "v1" }],
+    ["docker://a", { transport: "docker", name }],
+    ["registry:a", { transport: "docker", name }],
+    ["registry://a", { transport: "docker", name }],
+    ["docker-archive:a.tar", { transport: "docker-archive", path: "a.tar" }],
+    ["docker-archive:a.tar:", { transport: "docker-archive", path: "a.tar" }],
+    [
+      "docker-archive:a.tar:x",
+      { transport: "docker-archive", path: "a.tar", image: "docker.io/library/x:latest" },
+    ],
+    ["docker-archive:a:h:5/x:1", { transport: "docker-archive", path: "a", image: "h:5/x:1" }],
+    ["docker-archive:a.tar:@0", { transport: "docker-archive", path: "a.tar", image: 0 }],
+    ["dir:/a:b", { transport: "dir", path: "/a:b" }],
+    ["docker-daemon:x/y", { transport: "docker-daemon", image: "docker.io/x/y:latest" }],
+    [`docker-daemon:sha256:${HEX}`, { transport: "docker-daemon", image: `sha256:${HEX}` }],
+  ])("%s", (text, expected) => {
+    expect<object>(parseReference(text)).toEqual({ ...expected, text });
   });
 
   test.each([
     ["nothing", "Missing ':' in nothing"],
     ["foo:bar", "Invalid transport: foo"],
+    ["constructor:bar", "Invalid transport: constructor"],
     ["oci:", "Invalid empty name in oci:"],
     ["oci-archive::t", "Invalid empty name in oci-archive:"],
-    ["docker://a/b", "the transport docker: is not supported"],
-    ["containers-storage:x", "the transport containers-storage: is not supported"],
+    ["docker-archive::t", "Invalid empty name in docker-archive:"],
+    ["dir:", "Invalid empty name in dir:"],
+    ["docker-daemon:", "Invalid empty name in docker-daemon:"],
+    ["docker:a/b", "Missing // in docker:// in docker:a/b"],
+    ["docker-archive:a:@x", "Invalid source index @x in docker-archive:a:@x"],
+    ["docker-archive:a:@-1", "Invalid source index @-1 in docker-archive:a:@-1"],
+    ["containers-storage:x", "containers-storage:x: images of containers-storage: can't be read directly"],
   ])("%s is refused", (text, message) => {
     expect(messageOf(() => parseReference(text))).toBe(message);
   });
+
+  test.each(["docker://UPPER/x", "docker://", "docker-archive:a:UPPER", "docker-daemon:a b"])(
+    "%s is no name of an image",
+    (text) => {
+      expect(messageOf(() => parseReference(text))).toStartWith("invalid reference format");
+    },
+  );
 });
 
 describe("tags", () => {
@@ -114,9 +142,31 @@ describe("platforms", () => {
   test("are parsed and compared", () => {
     const wanted = parsePlatform("linux/arm/v7");
     expect(formatPlatform(wanted)).toBe("linux/arm/v7");
-    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v7" }, wanted)).toBe(true);
-    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v6" }, wanted)).toBe(false);
-    expect(matchesPlatform({ os: "linux", architecture: "arm", variant: "v6" }, parsePlatform("linux/arm"))).toBe(true); // biome-ignore format: short
+  });
+
+  test.each<[wanted: string, offered: string, rank: number | undefined]>([
+    ["linux/amd64", "linux/amd64", 0],
+    ["linux/amd64", "linux/arm64", undefined],
+    ["linux/amd64", "windows/amd64", undefined],
+    ["linux/amd64", "linux/amd64/v1", 1],
+    ["linux/amd64", "linux/amd64/v3", 3],
+    ["linux/amd64", "linux/amd64/odd", 5],
+    ["linux/amd64/v3", "linux/amd64/v3", 0],
+    ["linux/amd64/v3", "linux/amd64/v2", 1],
+    ["linux/amd64/v3", "linux/amd64", 3],
+    ["linux/amd64/v3", "linux/amd64/v4", undefined],
+    ["linux/arm/v7", "linux/arm/v7", 0],
+    ["linux/arm/v7", "linux/arm/v6", 1],
+    ["linux/arm/v7", "linux/arm", 3],
+    ["linux/arm/v7", "linux/arm/v8", undefined],
+    ["linux/arm", "linux/arm/v6", 2],
+    ["linux/arm64", "linux/arm64/v8", 1],
+    ["linux/arm64/v8", "linux/arm64", 1],
+    ["linux/mips/odd", "linux/mips/odd", 0],
+    ["linux/mips/odd", "linux/mips", 1],
+    ["linux/mips/odd", "linux/mips/other", undefined],
+  ])("%s takes %s with rank %p", (wanted, offered, rank) => {
+    expect(rankPlatform(parsePlatform(offered), parsePlatform(wanted))).toBe(rank);
   });
   test.each(["linux", "linux/", "/arm", "a/b/c/d", "", "a/b\n"])("%p is refused", (text) => {
     expect(() => parsePlatform(text)).toThrow("invalid platform");
