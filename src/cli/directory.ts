@@ -26,6 +26,7 @@ export async function directoryArgument(
   const root = await directoryTree(args.required("PATH"), {
     algorithm,
     xattrs,
+    bootable: args.flag("bootable"),
     jobs: jobs.count,
     progress,
   });

@@ -12,6 +12,7 @@ export interface CreateImageOptions {
   readonly ref?: string | undefined;
   /** As in `DirectoryTreeOptions`. */
   readonly xattrs: XattrFilter | undefined;
+  readonly bootable?: boolean;
   /** Threads, this one included. */
   readonly jobs: number;
   readonly progress: Progress;
@@ -27,12 +28,12 @@ export async function createImage(
   path: string,
   options: CreateImageOptions,
 ): Promise<ObjectId> {
-  const { ref, xattrs, jobs, progress } = options;
+  const { ref, ...treeOptions } = options;
   // Before the work: it may take long.
   if (ref !== undefined) refComponents(ref);
   repository.ensureWritable();
   const { algorithm, objects, erofsVersions } = repository;
-  const root = await directoryTree(path, { algorithm, store: objects.handle, xattrs, jobs, progress });
+  const root = await directoryTree(path, { algorithm, store: objects.handle, ...treeOptions });
   const images = erofsVersions.map(
     (version) => objects.storeVerified(writeImage(root, version, algorithm)).id,
   );

@@ -1,9 +1,12 @@
+import type { ByteString } from "../bytes.ts";
 import type { Progress } from "../progress.ts";
+import { applyBootTransform, EMPTIED_FOR_BOOT } from "../tree/boot-transform.ts";
 import type { Directory } from "../tree/model.ts";
 import { applyOciTransform, keepsXattr, type XattrFilter } from "../tree/transform.ts";
 import type { Algorithm } from "../verity/digest.ts";
 import { hashScannedFiles } from "./hash-files.ts";
 import type { ObjectStoreHandle } from "./objects.ts";
+import { readFromDirectory } from "./read-file.ts";
 import { scanDirectory } from "./scan-directory.ts";
 
 export interface DirectoryTreeOptions {
@@ -12,6 +15,8 @@ export interface DirectoryTreeOptions {
   readonly store?: ObjectStoreHandle;
   /** Makes it the tree of a container image that keeps these xattrs; undefined: everything stays as it is found. */
   readonly xattrs: XattrFilter | undefined;
+  /** Makes it the tree of a bootable image. */
+  readonly bootable?: boolean;
   /** Threads, this one included. */
   readonly jobs: number;
   readonly progress: Progress;
@@ -19,13 +24,14 @@ export interface DirectoryTreeOptions {
 
 /** The tree of a directory in the file system, as an image of it will hold it. See `scanDirectory` for errors. */
 export async function directoryTree(path: string, options: DirectoryTreeOptions): Promise<Directory> {
-  const { xattrs } = options;
-  // What the transform drops is not read at all.
-  using scanned = scanDirectory(
-    path,
-    xattrs === undefined ? {} : { wantedXattr: (name) => keepsXattr(xattrs, name), emptied: ["run"] },
-  );
+  const { xattrs, bootable = false } = options;
+  // What the transforms drop is not read at all.
+  using scanned = scanDirectory(path, {
+    emptied: [...(xattrs === undefined ? [] : ["run"]), ...(bootable ? EMPTIED_FOR_BOOT : [])],
+    ...(xattrs !== undefined && { wantedXattr: (name: ByteString) => keepsXattr(xattrs, name) }),
+  });
   await hashScannedFiles(scanned, options);
   if (xattrs !== undefined) applyOciTransform(scanned.root, xattrs);
+  if (bootable) applyBootTransform(scanned.root, readFromDirectory(scanned, options.algorithm));
   return scanned.root;
 }

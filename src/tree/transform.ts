@@ -36,7 +36,7 @@ export function copyRootFromUsr(root: Directory): void {
  * Removes what lies in a directory of the root, if there is one, and gives it the time of `/usr` (of the root when
  * there is no `/usr`): its content is made at boot or run time and must not change the image.
  */
-function emptyRootDirectory(root: Directory, name: ByteString): void {
+export function emptyRootDirectory(root: Directory, name: ByteString): void {
   const directory = root.entries.get(name);
   if (directory?.kind !== "directory") return;
   const usr = root.entries.get("usr");

@@ -17,9 +17,6 @@ const { commands } = JSON.parse(readFileSync(join(PROJECT, "fixtures/cli/referen
 
 /** Options that this version lacks. Who adds one removes it here. */
 const LACKING: Readonly<Record<string, readonly string[]>> = {
-  "compute-id": ["bootable"],
-  "create-dumpfile": ["bootable"],
-  "create-image": ["bootable"],
   mount: ["fuse", "foreground"],
   "oci compute-id": ["bootable"],
   "oci dump": ["bootable"],

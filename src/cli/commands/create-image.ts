@@ -13,6 +13,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const id = await createImage(repository, args.required("PATH"), {
     ref: args.optional("IMAGE_NAME"),
     xattrs: xattrsArgument(args),
+    bootable: args.flag("bootable"),
     jobs: jobs.count,
     progress: context.progress,
   });

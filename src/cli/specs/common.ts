@@ -14,3 +14,12 @@ export const XATTRS_OPTION: OptionSpec = {
   default: "allowlist-only",
   help: "Which extended attributes to keep",
 };
+
+/** Of commands that make the tree of an image. */
+export const BOOTABLE_OPTION: OptionSpec = {
+  name: "bootable",
+  kind: "boolean",
+  help: "Make the bootable form: /boot and /sysroot empty, SELinux labels set",
+  details:
+    "The labels are those that the SELinux policy in the tree has for the files; without one, there are none.",
+};

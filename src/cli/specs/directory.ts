@@ -1,9 +1,10 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
-import { XATTRS_OPTION } from "./common.ts";
+import { BOOTABLE_OPTION, XATTRS_OPTION } from "./common.ts";
 
 const PATH: PositionalSpec = { name: "PATH", help: "The directory that is the root" };
 
 const OPTIONS: readonly OptionSpec[] = [
+  BOOTABLE_OPTION,
   {
     name: "no-propagate-usr-to-root",
     kind: "boolean",
