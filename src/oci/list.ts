@@ -1,14 +1,10 @@
-import { toText } from "../bytes.ts";
 import { CfsError, describeError } from "../errors.ts";
-import { listRefs } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
-import { isDigest, type OciDigest } from "./digest.ts";
+import type { OciDigest } from "./digest.ts";
 import { imageConfigOf, openManifest } from "./image.ts";
 import { isContainerImage } from "./manifest.ts";
+import { listReferrers } from "./referrers.ts";
 import { listTags } from "./tags.ts";
-
-/** Directory below `streams/refs` with links SUBJECT/MANIFEST for manifests that refer to another one. */
-const REFERRERS_DIRECTORY = "oci-referrers";
 
 /** A tagged image. */
 export interface ListedImage {
@@ -55,19 +51,4 @@ export function listTaggedImages(
     }
   }
   return images;
-}
-
-/** Digests of the manifests that refer to others, sorted, by the digest of that other. */
-export function listReferrers(repository: Repository): ReadonlyMap<OciDigest, readonly OciDigest[]> {
-  const referrers = new Map<OciDigest, OciDigest[]>();
-  for (const { name } of listRefs(repository, "streams")) {
-    const [directory, subject, referrer, ...more] = (toText(name) ?? "").split("/");
-    if (directory !== REFERRERS_DIRECTORY || more.length > 0) continue;
-    if (subject === undefined || referrer === undefined || !isDigest(subject) || !isDigest(referrer))
-      continue;
-    const known = referrers.get(subject);
-    if (known === undefined) referrers.set(subject, [referrer]);
-    else known.push(referrer);
-  }
-  return referrers;
 }

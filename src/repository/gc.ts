@@ -7,17 +7,19 @@ import { check, O_DIRECTORY, O_RDONLY, openat, tryAccessat, tryOpenat, unlinkat 
 import { emptyStatus, tryFstatat } from "../sys/stat.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { TEMPORARY_LINK_PREFIX } from "./links.ts";
-import { findLiveObjects, type Unreadable } from "./live-objects.ts";
+import { findLiveObjects, type RootCondition, type Unreadable } from "./live-objects.ts";
 import { type Category, REFS } from "./names.ts";
 import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
 import { TEMPORARY_OBJECT_PREFIX } from "./objects.ts";
-import { MAX_ENTRIES, openCategory, openIfDirectory } from "./refs.ts";
+import { MAX_ENTRIES, openCategory, openIfDirectory, removeRef } from "./refs.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { Repository } from "./repository.ts";
 
 export interface GcOptions {
   /** Entries of `streams/` or `images/` to keep although no ref points to them. */
   readonly roots?: readonly string[];
+  /** Which refs are roots only under a condition; others, whose condition is not met, are removed. */
+  readonly condition?: RootCondition;
   /** Find out what would be deleted, but delete nothing. */
   readonly dryRun?: boolean;
 }
@@ -63,20 +65,22 @@ export function collectGarbage(repository: Repository, options: GcOptions = {}):
 }
 
 function run(repository: Repository, options: GcOptions): GcReport {
-  const live = findLiveObjects(repository, (options.roots ?? []).map(fromText));
+  const live = findLiveObjects(repository, (options.roots ?? []).map(fromText), options.condition);
   if (live.unreadable.length > 0) throw unreadableRoots(repository, live.unreadable);
   const strays = [...live.strays];
 
   using objects = openObjects(repository);
   const dead = objects === undefined ? [] : findDead(repository, objects, live.ids, strays);
-  if (!options.dryRun && objects !== undefined) for (const group of dead) removeDead(objects, group);
-
   const remove = !options.dryRun;
+  // Before what they point to: after an interruption, a ref that leads nowhere would be a root that can't be read.
+  if (remove) for (const ref of live.lapsed) removeRef(repository, "streams", ref);
+  if (remove && objects !== undefined) for (const group of dead) removeDead(objects, group);
+
   return {
     objectsRemoved: dead.reduce((sum, { names }) => sum + names.length, 0),
     bytesRemoved: dead.reduce((sum, { bytes }) => sum + bytes, 0),
     imagesPruned: pruneCategory(repository, "images", remove),
-    streamsPruned: pruneCategory(repository, "streams", remove),
+    streamsPruned: live.lapsed.length + pruneCategory(repository, "streams", remove),
     temporaryFilesRemoved: remove ? removeTemporaryFiles(repository, objects) : 0,
     strays,
     unknownRoots: live.unknown.map((name) => display(name)),

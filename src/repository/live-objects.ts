@@ -1,4 +1,4 @@
-import { type ByteString, display } from "../bytes.ts";
+import { type ByteString, display, toText } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
 import { CfsError, describeError } from "../errors.ts";
 import { HEADER_SIZE, hasSplitstreamMagic } from "../splitstream/format.ts";
@@ -28,13 +28,26 @@ export interface LiveObjects {
   readonly unreadable: readonly Unreadable[];
   /** Names given as roots that no stream and no image has. */
   readonly unknown: readonly ByteString[];
+  /**
+   * Refs of streams, as paths below `streams/refs`, whose condition is not met, and whose stream nothing else keeps.
+   */
+  readonly lapsed: readonly string[];
 }
+
+/**
+ * Some refs of streams are roots only while something else keeps one of some streams.
+ * @param ref path below `streams/refs`.
+ * @returns the names of those streams; undefined for a root without a condition.
+ */
+export type RootCondition = (ref: string) => readonly ByteString[] | undefined;
 
 /** Something that keeps objects alive. */
 export interface Root {
   /** Path below the repository. */
   readonly path: string;
   readonly category: Category;
+  /** Path below the category's `refs`; undefined when the entry itself is the root. */
+  readonly ref: ByteString | undefined;
   /** What it points to below `streams/` or `images/`. */
   readonly entry: ByteString;
   /** The object of that entry; undefined when there is none. */
@@ -48,21 +61,43 @@ export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
  * Finds everything that refs, and further roots by name, keep alive.
  * @param extraRoots names directly below `streams/` or `images/`.
  */
-export function findLiveObjects(repository: Repository, extraRoots: readonly ByteString[]): LiveObjects {
+export function findLiveObjects(
+  repository: Repository,
+  extraRoots: readonly ByteString[],
+  condition: RootCondition = () => undefined,
+): LiveObjects {
   const ids = new Set<ObjectId>();
   const unreadable: Unreadable[] = [];
   const graph = new ReferenceGraph(repository);
   const walked = new Set<ObjectId>();
-  for (const root of graph.roots(extraRoots)) {
+  const keep = (root: Root) => {
     try {
       graph.walk(root, walked, (id) => void ids.add(id));
     } catch (error) {
       if (!(error instanceof CfsError)) throw error;
       unreadable.push({ root: root.path, why: describeError(error) });
     }
+  };
+  let waiting: { root: Root; ref: string; streams: readonly ByteString[] }[] = [];
+  for (const root of graph.roots(extraRoots)) {
+    const ref = root.category === "streams" && root.ref !== undefined ? toText(root.ref) : undefined;
+    const streams = ref === undefined ? undefined : condition(ref);
+    if (streams === undefined) keep(root);
+    else waiting.push({ root, ref: ref!, streams });
+  }
+  const isLive = (id: ObjectId | undefined) => id !== undefined && ids.has(id);
+  // What one of them keeps may be what another one depends on.
+  for (let before = -1; before !== ids.size; ) {
+    before = ids.size;
+    const { met = [], unmet = [] } = Object.groupBy(waiting, ({ streams }) =>
+      streams.some((stream) => isLive(graph.streamObject(stream))) ? "met" : "unmet",
+    );
+    for (const { root } of met) keep(root);
+    waiting = unmet;
   }
   const unknown = extraRoots.filter((name) => !graph.hasEntry(name));
-  return { ids, strays: graph.strays, unreadable, unknown };
+  const lapsed = waiting.flatMap(({ root, ref }) => (isLive(root.id) ? [] : [ref]));
+  return { ids, strays: graph.strays, unreadable, unknown, lapsed };
 }
 
 /** Names directly below `streams/` or `images/` → object, undefined for a link to no object. */
@@ -98,6 +133,11 @@ export class ReferenceGraph {
   /** Whether a stream or an image has this name. */
   hasEntry(name: ByteString): boolean {
     return this.#images.has(name) || this.#streams.has(name);
+  }
+
+  /** Object of the stream of this name. */
+  streamObject(name: ByteString): ObjectId | undefined {
+    return this.#streams.get(name);
   }
 
   /** Name of the stream that is held by an object. */
@@ -220,11 +260,12 @@ export class ReferenceGraph {
         continue;
       }
       const entry = baseName(target);
-      if (entry !== undefined) yield { path, category, entry, id: entries.get(entry) };
+      if (entry !== undefined) yield { path, category, ref: name, entry, id: entries.get(entry) };
     }
     for (const entry of extra) {
       if (!entries.has(entry)) continue;
-      yield { path: `${category}/${display(entry)}`, category, entry, id: entries.get(entry) };
+      const path = `${category}/${display(entry)}`;
+      yield { path, category, ref: undefined, entry, id: entries.get(entry) };
     }
   }
 }

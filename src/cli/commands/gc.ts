@@ -1,4 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
+import { referrerCondition } from "../../oci/referrers.ts";
 import { collectGarbage, type GcReport } from "../../repository/gc.ts";
 import { findKeepers } from "../../repository/keepers.ts";
 import type { Repository } from "../../repository/repository.ts";
@@ -19,7 +20,11 @@ export function run(context: Context, args: Arguments): void {
     return;
   }
   const dryRun = args.flag("dry-run");
-  const report = collectGarbage(repository, { roots: args.list("root"), dryRun });
+  const report = collectGarbage(repository, {
+    roots: args.list("root"),
+    condition: referrerCondition,
+    dryRun,
+  });
   for (const name of report.unknownRoots) {
     context.err.warning(`--root ${name}: no image or stream below images/ or streams/ has this name`);
   }

@@ -1,6 +1,6 @@
 import { openImage, openNamedConfig } from "../../../oci/image.ts";
 import { imageRef } from "../../../oci/image-refs.ts";
-import { listReferrers } from "../../../oci/list.ts";
+import { listReferrers } from "../../../oci/referrers.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
