@@ -9,10 +9,12 @@ import { type CommittedImage, commitArtifact, commitImage, findCommitted } from 
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
+import { openManifest, parseStoredConfig } from "../image.ts";
 import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../manifest.ts";
+import { recordReferrer } from "../referrers.ts";
 import type { ImageSource, PublishedDocument } from "../source.ts";
 import { blobStream } from "../streams.ts";
-import { checkTagName, writeTag } from "../tags.ts";
+import { checkTagName, lookUpTag, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
@@ -87,6 +89,7 @@ async function pullParsed(
 ): Promise<PullReport> {
   const configBytes = await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config");
   const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
+    recordReferrer(repository, manifest);
     if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
     return {
       manifest: manifest.digest,
@@ -129,6 +132,7 @@ async function pullParsed(
     ...importOptions,
     kind: "tar",
     keepBlobs,
+    likely: layersTagged(repository, options.tag),
     onLayer: (id, layer) => {
       const file = new Fd(layer.entries!.fd, "temporary file");
       if (split.size === MAX_ENTRY_FILES) {
@@ -142,6 +146,17 @@ async function pullParsed(
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);
   return report(commitImage(repository, manifest, config, root), statistics, false);
+}
+
+/** Diff IDs of the image that has the tag now: an earlier version of what is pulled, as a rule. */
+function layersTagged(repository: Repository, tag: string | undefined): readonly OciDigest[] {
+  try {
+    const digest = tag === undefined ? undefined : lookUpTag(repository, tag);
+    return digest === undefined ? [] : parseStoredConfig(openManifest(repository, digest).config).diffIds;
+  } catch (error) {
+    if (error instanceof CfsError) return [];
+    throw error;
+  }
 }
 
 /** The layers that have to be imported, each once. */
