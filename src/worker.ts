@@ -7,7 +7,9 @@ type Job = (payload: never, emit: (message: unknown, transfer?: ArrayBuffer[]) =
 /** Everything that can be run in a worker, loaded when first asked for. */
 const JOBS: Record<string, () => Promise<Job>> = {
   "split-layers": async () => (await import("./oci/pull/layer-job.ts")).splitLayers,
+  "pack-blob": async () => (await import("./oci/push/pack-job.ts")).packBlob,
   "copy-layer": async () => (await import("./oci/copy/layer-job.ts")).copyLayerJob,
+  "match-objects": async () => (await import("./oci/chunked/match-objects.ts")).matchObjects,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };

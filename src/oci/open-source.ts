@@ -1,7 +1,11 @@
-import { CfsError } from "../errors.ts";
+import { loadRegistryConfiguration } from "./containers/configuration.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
 import { enforcePolicy } from "./policy.ts";
 import type { ImageReference, ReferencesByTransport, Transport } from "./reference.ts";
+import { openRegistryRepository } from "./registry/client.ts";
+import type { RetryListener } from "./registry/retry.ts";
+import { RegistrySource } from "./registry/source.ts";
+import type { RegistryConfiguration } from "./registry/types.ts";
 import type { Selection } from "./select.ts";
 import type { ImageSource } from "./source.ts";
 import { DirectorySource } from "./transport/directory.ts";
@@ -17,6 +21,10 @@ export interface SourceOptions {
   readonly anyPlatform?: boolean;
   /** Signature policy to use instead of the user's or the system's. */
   readonly policyFile?: string;
+  /** What is known about registries; the user's and the system's configuration by default. */
+  readonly registries?: RegistryConfiguration | undefined;
+  /** Told before each pause after a failed request. */
+  readonly onRetry?: RetryListener | undefined;
 }
 
 /** What a transport has to know besides the reference. */
@@ -24,15 +32,22 @@ export interface SourceContext {
   readonly selection: Selection;
   /** Descriptor of a directory for unnamed files. */
   readonly temporaryDirectory: number;
+  readonly registries: RegistryConfiguration | undefined;
+  readonly onRetry: RetryListener | undefined;
 }
 
 /** One line for each transport. */
 const OPENERS: {
   readonly [T in Transport]: (reference: ReferencesByTransport[T], context: SourceContext) => ImageSource;
 } = {
-  docker: ({ text }) => {
-    throw new CfsError("Unsupported", `${text}: registries are not supported`);
-  },
+  docker: ({ name }, { selection, registries, onRetry }) =>
+    new RegistrySource(
+      openRegistryRepository(name, registries ?? loadRegistryConfiguration(), {
+        ...(onRetry !== undefined && { onRetry }),
+      }),
+      name,
+      selection,
+    ),
   oci: ({ path, tag }, { selection }) => new LayoutSource(new LayoutDirectory(path), tag, selection),
   "oci-archive": ({ path, tag }, { selection, temporaryDirectory }) =>
     new LayoutSource(new LayoutArchive(path, temporaryDirectory), tag, selection),
@@ -48,12 +63,12 @@ const OPENERS: {
 export function openSource(
   reference: ImageReference,
   temporaryDirectory: number,
-  { platform = hostPlatform(), anyPlatform = false, policyFile }: SourceOptions = {},
+  { platform = hostPlatform(), anyPlatform = false, policyFile, registries, onRetry }: SourceOptions = {},
 ): ImageSource {
   enforcePolicy(reference, policyFile);
   const open = OPENERS[reference.transport] as (
     reference: ImageReference,
     context: SourceContext,
   ) => ImageSource;
-  return open(reference, { selection: { platform, anyPlatform }, temporaryDirectory });
+  return open(reference, { selection: { platform, anyPlatform }, temporaryDirectory, registries, onRetry });
 }

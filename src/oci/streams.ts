@@ -3,7 +3,7 @@ import type { OciDigest } from "./digest.ts";
 // Names of the streams that make up an image. The digest is part of the name in its full form, colon included.
 export const MANIFEST_PREFIX = "oci-manifest-";
 const CONFIG_PREFIX = "oci-config-";
-const LAYER_PREFIX = "oci-layer-";
+export const LAYER_PREFIX = "oci-layer-";
 const BLOB_PREFIX = "oci-blob-";
 
 export function manifestStream(digest: OciDigest): string {

@@ -44,6 +44,11 @@ export const OCI_COMMAND: CommandSpec = {
           notEmpty: true,
           help: "Use this containers-policy.json(5) instead of the user's or the system's",
         },
+        {
+          name: "keep-blobs",
+          kind: "boolean",
+          help: "Also keep the compressed layers as published, so that push gives back the same image digest",
+        },
         ...REGISTRY_OPTIONS,
         JSON_OPTION,
       ],

@@ -1,6 +1,7 @@
 import { type Compression, type Decompressor, decompressor } from "../../compress/sync.ts";
 import { CfsError } from "../../errors.ts";
 import { pread, read } from "../../sys/file.ts";
+import type { LayerInput } from "./layer-input.ts";
 
 /** The bytes of a blob as they were transported: a file, a member of an archive, or a pipe. */
 export interface BlobLocation {
@@ -24,7 +25,7 @@ export interface BlobInputOptions {
 }
 
 /** Reads a blob, hashes it as it was transported, decompresses it, and hashes the plain bytes too. */
-export class BlobInput {
+export class BlobInput implements LayerInput {
   readonly #location: BlobLocation;
   readonly #decoder: Decompressor;
   readonly #input = new Uint8Array(INPUT_STEP);
@@ -36,7 +37,6 @@ export class BlobInput {
   readonly #plainHash: Bun.CryptoHasher;
   readonly #waitForMore: ((than: number) => number) | undefined;
   readonly #tee: ((piece: Uint8Array<ArrayBuffer>) => void) | undefined;
-  /** Bytes read so far, as transported. */
   consumed = 0;
 
   /** @param plainAlgorithm hash of the plain bytes: the one of the diff ID. */
@@ -54,7 +54,6 @@ export class BlobInput {
     }
   }
 
-  /** Fills `target[start, end)` with plain bytes. @returns the new end of the data; less than `end` at the end of the blob. */
   fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number {
     let at = start;
     while (at < end && !this.#drained) {
@@ -71,11 +70,7 @@ export class BlobInput {
     return at;
   }
 
-  /**
-   * To be called after `fill` came to the end.
-   * @returns the hash of the plain bytes, in hex.
-   * @throws CfsError Corrupt when the blob is cut, too long, or not what its digest says.
-   */
+  /** @throws CfsError Corrupt when the blob is cut, too long, or not what its digest says. */
   finish(): string {
     this.#decoder.finish();
     const { size, digest } = this.#location;

@@ -1,11 +1,7 @@
 import { CfsError, withContext } from "../../errors.ts";
-import { PartialFile } from "../../repository/partial-files.ts";
-import type { Repository } from "../../repository/repository.ts";
 import { pwriteAll } from "../../sys/file.ts";
-import type { Descriptor } from "../descriptor.ts";
-import type { OciDigest } from "../digest.ts";
-import type { RemoteBlobs } from "../source.ts";
 import { Arrivals } from "./arrivals.ts";
+import type { Transfer, TransferFile } from "./transfers.ts";
 
 /** Blobs that are transported at the same time. */
 const MAX_CONNECTIONS = 6;
@@ -14,22 +10,15 @@ const LARGEST_BLOBS_ON_DISK = 2;
 /** As much may be on the disk in any case. */
 const LEAST_BUDGET = 4 * 1024 * 1024;
 
-/** Where the bytes of a blob are kept until they are all there. */
-export function partialName(digest: OciDigest): string {
-  return digest.replace(":", "-");
-}
-
 /**
  * Brings blobs into files from which they can be read while they arrive. They are begun in the order given; the next
  * one waits while too much is on the disk that has not been read to its end.
  */
 export class Downloads implements Disposable {
   readonly arrivals: Arrivals;
-  readonly #repository: Repository;
-  readonly #remote: RemoteBlobs;
-  readonly #blobs: readonly Descriptor[];
+  readonly #transfers: readonly Transfer[];
   readonly #onArrival: () => void;
-  readonly #files: (PartialFile | undefined)[];
+  readonly #files: (TransferFile | undefined)[];
   readonly #abort = new AbortController();
   readonly #budget: number;
   #bytesOnDisk = 0;
@@ -37,42 +26,35 @@ export class Downloads implements Disposable {
   #room: (() => void) | undefined;
 
   /** @param onArrival called when more of a blob can be read. */
-  constructor(
-    repository: Repository,
-    remote: RemoteBlobs,
-    blobs: readonly Descriptor[],
-    onArrival: () => void,
-  ) {
-    this.#repository = repository;
-    this.#remote = remote;
-    this.#blobs = blobs;
+  constructor(transfers: readonly Transfer[], onArrival: () => void) {
+    this.#transfers = transfers;
     this.#onArrival = onArrival;
-    this.#files = blobs.map(() => undefined);
-    this.#budget = Math.max(LEAST_BUDGET, ...blobs.map(({ size }) => LARGEST_BLOBS_ON_DISK * size));
-    this.arrivals = Arrivals.of(blobs.length);
+    this.#files = transfers.map(() => undefined);
+    this.#budget = Math.max(LEAST_BUDGET, ...transfers.map(({ size }) => LARGEST_BLOBS_ON_DISK * size));
+    this.arrivals = Arrivals.of(transfers.length);
   }
 
   /** Fetches all blobs. @throws the first failure, when all connections have ended. */
   async run(): Promise<void> {
-    const transfers: Promise<void>[] = [];
+    const running: Promise<void>[] = [];
     let failure: { error: unknown } | undefined;
     const { signal } = this.#abort;
-    for (const [index, { size }] of this.#blobs.entries()) {
+    for (const [index, { size }] of this.#transfers.entries()) {
       await this.#roomFor(size);
       if (signal.aborted) break;
       this.#bytesOnDisk += size;
       this.#underWay++;
-      const transfer = this.#fetch(index).catch((error) => {
+      const fetched = this.#fetch(index).catch((error) => {
         failure ??= { error };
         this.stop();
       });
-      const ended = transfer.then(() => {
+      const ended = fetched.then(() => {
         this.#underWay--;
         this.#room?.();
       });
-      transfers.push(ended);
+      running.push(ended);
     }
-    await Promise.all(transfers);
+    await Promise.all(running);
     if (failure !== undefined) throw failure.error;
   }
 
@@ -80,7 +62,7 @@ export class Downloads implements Disposable {
   done(index: number): void {
     this.#files[index]!.discard();
     this.#files[index] = undefined;
-    this.#bytesOnDisk -= this.#blobs[index]!.size;
+    this.#bytesOnDisk -= this.#transfers[index]!.size;
     this.#room?.();
   }
 
@@ -100,29 +82,30 @@ export class Downloads implements Disposable {
   }
 
   async #fetch(index: number): Promise<void> {
-    const blob = this.#blobs[index]!;
+    const transfer = this.#transfers[index]!;
+    const { size } = transfer;
     const { signal } = this.#abort;
     try {
-      const partial = PartialFile.open(this.#repository, partialName(blob.digest), blob.size);
-      this.#files[index] = partial;
-      const { fd, path } = partial.file;
-      let at = partial.length;
+      const opened = transfer.open();
+      this.#files[index] = opened;
+      const { fd, path } = opened.file;
+      let at = opened.length;
       this.arrivals.begin(index, fd, at);
       this.#onArrival();
-      if (at === blob.size) return;
-      for await (const piece of this.#remote.stream(blob, at, signal)) {
+      if (at === size) return;
+      for await (const piece of transfer.pieces(at, signal)) {
         if (signal.aborted) return;
-        if (piece.length > blob.size - at)
-          throw new CfsError("Corrupt", `more than the expected ${blob.size} bytes were sent`);
+        if (piece.length > size - at)
+          throw new CfsError("Corrupt", `more than the expected ${size} bytes were sent`);
         pwriteAll(fd, piece, at, path);
         at += piece.length;
         this.arrivals.advance(index, at);
         this.#onArrival();
       }
-      if (at !== blob.size && !signal.aborted)
-        throw new CfsError("Network", `${at} instead of ${blob.size} bytes were sent`);
+      if (at !== size && !signal.aborted)
+        throw new CfsError("Network", `${at} instead of ${size} bytes were sent`);
     } catch (error) {
-      if (!signal.aborted) throw withContext(`layer ${blob.digest}`, error);
+      if (!signal.aborted) throw withContext(`layer ${transfer.blob.digest}`, error);
     }
   }
 

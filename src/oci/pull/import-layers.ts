@@ -5,14 +5,18 @@ import type { Progress } from "../../progress.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { linkStream } from "../../repository/streams.ts";
 import { fstatfs } from "../../sys/stat.ts";
+import type { ChunkedPlan } from "../chunked/plan.ts";
 import type { OciDigest } from "../digest.ts";
 import { layerCompression } from "../media-types.ts";
 import type { BlobStore, RemoteBlobs } from "../source.ts";
 import { blobStream, layerStream } from "../streams.ts";
+import type { BlobLocation } from "./blob-input.ts";
+import { type PlannedLayer, planLayer } from "./chunked-layer.ts";
 import { Downloads } from "./downloads.ts";
 import { type LayerTask, type SplitRequest, type SplitResult, splitLayers } from "./layer-job.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import type { ImageLayer } from "./pull.ts";
+import { BlobTransfer, ChunkedTransfer, type Transfer } from "./transfers.ts";
 
 export interface ImportOptions {
   readonly jobs: number;
@@ -21,6 +25,8 @@ export interface ImportOptions {
   readonly kind: "tar" | "blob";
   /** Also store the blobs of compressed layers as they are. */
   readonly keepBlobs?: boolean;
+  /** Diff IDs of layers that probably hold the same files. */
+  readonly likely?: readonly OciDigest[];
   /** Called on each layer as soon as its stream is linked, in no particular order. */
   readonly onLayer?: (id: OciDigest, split: SplitLayer) => void;
 }
@@ -47,41 +53,101 @@ export async function importLayers(
   if (layers.length === 0) return statistics;
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
   const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-  if (!("openBlob" in blobs)) ensureSpace(repository, totalBytes);
   const threads = Math.min(options.jobs, Math.ceil(totalBytes / BYTES_PER_THREAD));
   await using pool = totalBytes < BYTES_PER_THREAD ? undefined : new WorkerPool(threads);
   for (let start = 0; start < largestFirst.length; start += MAX_OPEN_BLOBS) {
     const some = largestFirst.slice(start, start + MAX_OPEN_BLOBS);
-    await importSome(repository, blobs, some, options, pool, statistics);
+    const batch = { repository, layers: some, options, pool, statistics };
+    if ("openBlob" in blobs) await importPresent(batch, blobs);
+    else await importRemote(batch, blobs);
   }
   return statistics;
 }
 
-/** @param pool undefined to do the work in this thread. */
-async function importSome(
-  repository: Repository,
-  blobs: BlobStore | RemoteBlobs,
-  layers: readonly ImageLayer[],
-  options: ImportOptions,
-  pool: WorkerPool | undefined,
-  statistics: SplitStatistics,
+interface Batch {
+  readonly repository: Repository;
+  readonly layers: readonly ImageLayer[];
+  readonly options: ImportOptions;
+  /** Undefined to do the work in this thread. */
+  readonly pool: WorkerPool | undefined;
+  readonly statistics: SplitStatistics;
+}
+
+/** Layers whose blobs are in files. */
+async function importPresent(batch: Batch, blobs: BlobStore): Promise<void> {
+  using readers = new DisposableStack();
+  const tasks: LayerTask[] = [];
+  for (const layer of batch.layers) {
+    const { fd, offset } = readers.use(await blobs.openBlob(layer.descriptor));
+    tasks.push({ ...layerTask(layer, batch.options), blob: { ...blobOf(layer, batch.options), fd, offset } });
+  }
+  await split(batch, tasks);
+}
+
+/** Layers whose blobs have to be fetched; of those whose files are here in part, the rest. */
+async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
+  const { repository, layers, options } = batch;
+  const plans = new Map<ImageLayer, PlannedLayer>();
+  using files = new DisposableStack();
+  if (options.kind === "tar" && options.keepBlobs !== true) {
+    for (const layer of layers) {
+      const planned = await planLayer(
+        repository,
+        remote,
+        layer.descriptor,
+        options.likely ?? [],
+        options.jobs,
+      );
+      if (planned === undefined) continue;
+      files.use(planned.file);
+      plans.set(layer, planned);
+    }
+  }
+  if (plans.size === 0) return await fetchAndSplit(batch, remote, plans);
+  const linked = new Set<OciDigest>();
+  const onLayer: ImportOptions["onLayer"] = (id, layer) => {
+    linked.add(id);
+    options.onLayer?.(id, layer);
+  };
+  try {
+    await fetchAndSplit({ ...batch, options: { ...options, onLayer } }, remote, plans);
+  } catch (error) {
+    if (!["Corrupt", "Invalid", "Unsupported"].includes(kindOf(error) ?? "")) throw error;
+    // The table of contents does not vouch for the layer; the blob as a whole may still be right.
+    const rest = layers.filter(({ id }) => !linked.has(id));
+    await fetchAndSplit({ ...batch, layers: rest }, remote, new Map());
+  }
+}
+
+async function fetchAndSplit(
+  batch: Batch,
+  remote: RemoteBlobs,
+  plans: ReadonlyMap<ImageLayer, PlannedLayer>,
+): Promise<void> {
+  const { repository, layers, options } = batch;
+  const transfers = layers.map((layer): Transfer => {
+    const planned = plans.get(layer);
+    return planned === undefined
+      ? new BlobTransfer(repository, remote, layer.descriptor)
+      : new ChunkedTransfer(remote, layer.descriptor, planned.plan, planned.file);
+  });
+  ensureSpace(
+    repository,
+    transfers.reduce((sum, { size }) => sum + size, 0),
+  );
+  const tasks = layers.map((layer) => layerTask(layer, options, plans.get(layer)?.plan));
+  await split(batch, tasks, transfers);
+}
+
+/** @param transfers of the blobs that are not here yet. */
+async function split(
+  { repository, layers, options, pool, statistics }: Batch,
+  tasks: readonly LayerTask[],
+  transfers?: readonly Transfer[],
 ): Promise<void> {
   const threads = pool?.size ?? 1;
   const slabs = createSlabs(threads);
-  const descriptors = layers.map(({ descriptor }) => descriptor);
-  using local = new DisposableStack();
-  const tasks: LayerTask[] = [];
-  let downloads: Downloads | undefined;
-  if ("openBlob" in blobs) {
-    for (const layer of layers) {
-      const { fd, offset } = local.use(await blobs.openBlob(layer.descriptor));
-      tasks.push(layerTask(layer, options, fd, offset));
-    }
-  } else {
-    downloads = local.use(new Downloads(repository, blobs, descriptors, () => wakeWaiting(slabs)));
-    for (const layer of layers) tasks.push(layerTask(layer, options, UNKNOWN_FD, 0));
-  }
-
+  using downloads = transfers === undefined ? undefined : new Downloads(transfers, () => wakeWaiting(slabs));
   const progress = new ProgressReader(tasks, options.progress);
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
@@ -91,41 +157,38 @@ async function importSome(
     progress: progress.shared,
     arrivals: downloads?.arrivals.shared,
   });
-  const onResult = ({ layer, split }: SplitResult) => {
+  const onResult = ({ layer, split: result }: SplitResult) => {
     const { id, descriptor } = layers[layer]!;
-    linkStream(repository, layerStream(id), split.id);
-    if (split.blob !== undefined) linkStream(repository, blobStream(descriptor.digest), split.blob);
+    linkStream(repository, layerStream(id), result.id);
+    if (result.blob !== undefined) linkStream(repository, blobStream(descriptor.digest), result.blob);
     downloads?.done(layer);
-    statistics.newObjects += split.statistics.newObjects;
-    statistics.presentObjects += split.statistics.presentObjects;
-    statistics.storedBytes += split.statistics.storedBytes;
-    statistics.inlinedBytes += split.statistics.inlinedBytes;
+    statistics.newObjects += result.statistics.newObjects;
+    statistics.presentObjects += result.statistics.presentObjects;
+    statistics.storedBytes += result.statistics.storedBytes;
+    statistics.inlinedBytes += result.statistics.inlinedBytes;
     progress.done(layer);
-    options.onLayer?.(id, split);
+    options.onLayer?.(id, result);
   };
-  const split = async () => {
-    if (pool === undefined) {
-      await downloads?.run();
-      splitLayers(request(0), onResult);
-      return;
-    }
-    const requests = Array.from({ length: threads }, (_, owner) => request(owner));
-    const stop = () => {
-      abortAll(slabs);
-      downloads?.stop();
-    };
-    const splitting = pool.run<SplitRequest, void, SplitResult>("split-layers", requests, onResult, stop);
-    const failed = await downloads?.run().catch((error: unknown) => {
-      abortAll(slabs);
-      return { error };
-    });
-    await splitting;
-    if (failed !== undefined) throw failed.error;
+  const stop = () => {
+    abortAll(slabs);
+    downloads?.stop();
   };
 
   const timer = setInterval(() => progress.report(), PROGRESS_INTERVAL_MS);
   try {
-    await split();
+    if (pool === undefined) {
+      await downloads?.run();
+      splitLayers(request(0), onResult);
+    } else {
+      const requests = Array.from({ length: threads }, (_, owner) => request(owner));
+      await settleAll([
+        pool.run<SplitRequest, void, SplitResult>("split-layers", requests, onResult, stop),
+        downloads?.run().catch((error: unknown) => {
+          stop();
+          throw error;
+        }),
+      ]);
+    }
   } catch (error) {
     // Nobody knows which bytes are the wrong ones: the next attempt begins anew.
     if (kindOf(error) === "Corrupt") downloads?.discard();
@@ -135,26 +198,37 @@ async function importSome(
   }
 }
 
-function layerTask(
-  { descriptor, id }: ImageLayer,
-  { kind, keepBlobs }: ImportOptions,
-  fd: number,
-  offset: number,
-): LayerTask {
+/** Waits for all, and throws the first failure. */
+async function settleAll(promises: readonly (Promise<unknown> | undefined)[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) {
+    if (result.status === "rejected") throw result.reason;
+  }
+}
+
+function layerTask(layer: ImageLayer, options: ImportOptions, plan?: ChunkedPlan): LayerTask {
+  const { descriptor, id } = layer;
+  const { kind, keepBlobs } = options;
+  return {
+    kind,
+    blob: blobOf(layer, options),
+    id,
+    label: descriptor.digest,
+    keepBlob: keepBlobs === true && descriptor.digest !== id && kind === "tar",
+    plan,
+  };
+}
+
+/** The blob of a layer that is yet to be opened. */
+function blobOf({ descriptor, id }: ImageLayer, { kind }: ImportOptions): BlobLocation {
   const { digest, size, mediaType } = descriptor;
-  const compression = kind === "blob" ? "none" : layerCompression(mediaType);
+  // A blob with the digest of the plain tar is just that: manifests made of docker's archives say gzip all the same.
+  const compression = kind === "blob" || digest === id ? "none" : layerCompression(mediaType);
   if (compression === undefined) {
     throw new CfsError("Unsupported", `layer ${digest} has media type ${mediaType}, which is no tar layer`, {
       hint: "images have tar layers, plain or compressed with gzip or zstd",
     });
   }
-  return {
-    kind,
-    blob: { fd, offset, size, digest, compression },
-    id,
-    label: digest,
-    keepBlob: keepBlobs === true && digest !== id && kind === "tar",
-  };
+  return { fd: UNKNOWN_FD, offset: 0, size, digest, compression };
 }
 
 /** Turns the counters that threads write into progress events. */
@@ -171,8 +245,9 @@ class ProgressReader {
     this.#tasks = tasks;
     this.#progress = progress;
     this.#reported = tasks.map(() => 0);
-    for (const { label, blob } of tasks) {
-      progress.event({ type: "start", id: label, label, totalBytes: blob.size! });
+    for (const task of tasks) {
+      const { label } = task;
+      progress.event({ type: "start", id: label, label, totalBytes: transportSize(task) });
     }
   }
 
@@ -186,10 +261,15 @@ class ProgressReader {
   }
 
   done(index: number): void {
-    const { label, blob } = this.#tasks[index]!;
+    const task = this.#tasks[index]!;
     this.#reported[index] = this.#counters[index]!;
-    this.#progress.event({ type: "done", id: label, bytes: blob.size! });
+    this.#progress.event({ type: "done", id: task.label, bytes: transportSize(task) });
   }
+}
+
+/** Bytes to be read for a layer. */
+function transportSize({ blob, plan }: LayerTask): number {
+  return plan?.fetchLength ?? blob.size!;
 }
 
 /** @throws CfsError Io when less than `bytes` are free where the repository is. */

@@ -3,9 +3,11 @@ import { Aborted, type SharedSlabs, SlabExchange } from "../../parallel/slabs.ts
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
+import type { ChunkedPlan } from "../chunked/plan.ts";
 import { Arrivals } from "./arrivals.ts";
 import { BlobInput, type BlobLocation } from "./blob-input.ts";
 import { BlobCopy, storeBlob } from "./blob-store.ts";
+import { ChunkedInput } from "./chunked-input.ts";
 import { LayerSplitter, type SplitLayer } from "./layer-splitter.ts";
 
 /** A layer to be imported. */
@@ -19,6 +21,8 @@ export interface LayerTask {
   readonly label: string;
   /** Store the blob as it was transported as well. */
   readonly keepBlob?: boolean;
+  /** How the tar is put together when the blob is not transported as a whole. */
+  readonly plan?: ChunkedPlan | undefined;
 }
 
 /** The part of one thread in splitting the layers of an image. */
@@ -74,7 +78,7 @@ function importLayer(
   store: ObjectStore,
   exchange: SlabExchange,
 ): SplitLayer {
-  const { kind, id, label, keepBlob } = request.layers[index]!;
+  const { kind, id, label, keepBlob, plan } = request.layers[index]!;
   const progress = new Float64Array(request.progress);
   const algorithm = id.slice(0, id.indexOf(":"));
   const onProgress = (consumed: number) => {
@@ -89,9 +93,12 @@ function importLayer(
     });
   };
   try {
-    if (kind === "blob") return storeBlob(store, openInput(request, index, exchange), onProgress, verify);
+    if (kind === "blob") return storeBlob(store, openBlob(request, index, exchange), onProgress, verify);
     using copy = keepBlob === true ? new BlobCopy(store) : undefined;
-    const input = openInput(request, index, exchange, copy && ((piece) => copy.write(piece)));
+    const input =
+      plan === undefined
+        ? openBlob(request, index, exchange, copy && ((piece) => copy.write(piece)))
+        : openChunked(request, index, exchange, store, plan);
     const split = new LayerSplitter(store, exchange, input, request.store.repositoryFd, onProgress).run(
       verify,
     );
@@ -102,21 +109,41 @@ function importLayer(
   }
 }
 
-function openInput(
-  { layers, arrivals: shared }: SplitRequest,
+function openBlob(
+  request: SplitRequest,
   index: number,
   exchange: SlabExchange,
   tee?: (piece: Uint8Array<ArrayBuffer>) => void,
 ): BlobInput {
-  const { blob, id } = layers[index]!;
-  const algorithm = id.slice(0, id.indexOf(":"));
+  const { blob, id } = request.layers[index]!;
   const teeing = tee === undefined ? {} : { tee };
-  if (shared === undefined) return new BlobInput(blob, algorithm, teeing);
+  if (request.arrivals === undefined) return new BlobInput(blob, hashOf(id), teeing);
+  const { fd, waitForMore } = arriving(request.arrivals, index, exchange);
+  return new BlobInput({ ...blob, fd }, hashOf(id), { ...teeing, waitForMore });
+}
+
+function openChunked(
+  request: SplitRequest,
+  index: number,
+  exchange: SlabExchange,
+  store: ObjectStore,
+  plan: ChunkedPlan,
+): ChunkedInput {
+  const { fd, waitForMore } = arriving(request.arrivals!, index, exchange);
+  return new ChunkedInput(plan, fd, store, waitForMore, hashOf(request.layers[index]!.id));
+}
+
+/** The file into which a blob is being transported. */
+function arriving(shared: SharedArrayBuffer, index: number, exchange: SlabExchange) {
   const arrivals = new Arrivals(shared);
   exchange.waitUntil(() => arrivals.fd(index) !== undefined);
   const waitForMore = (than: number) => {
     exchange.waitUntil(() => arrivals.bytes(index) > than);
     return arrivals.bytes(index);
   };
-  return new BlobInput({ ...blob, fd: arrivals.fd(index)! }, algorithm, { ...teeing, waitForMore });
+  return { fd: arrivals.fd(index)!, waitForMore };
+}
+
+function hashOf(digest: string): string {
+  return digest.slice(0, digest.indexOf(":"));
 }

@@ -12,7 +12,7 @@ import { endInsideBody, endInsidePadding, TarParser } from "../../tar/parser.ts"
 import type { ObjectId } from "../../verity/digest.ts";
 import { BLOCK_SIZE, VerityHasher } from "../../verity/merkle.ts";
 import { LayerEntryWriter, type PackedEntries } from "../layer-entries.ts";
-import type { BlobInput } from "./blob-input.ts";
+import type { LayerInput } from "./layer-input.ts";
 
 /** Bodies up to this size are kept in one slab; larger ones are handed out in pieces. */
 const MAX_WHOLE = SLAB_SIZE / 2;
@@ -76,7 +76,7 @@ export function noStatistics(): SplitStatistics {
 export class LayerSplitter {
   readonly #store: ObjectStore;
   readonly #exchange: SlabExchange;
-  readonly #input: BlobInput;
+  readonly #input: LayerInput;
   readonly #onProgress: (consumed: number) => void;
   readonly #parser = new TarParser();
   readonly #writer: SplitstreamWriter;
@@ -102,7 +102,7 @@ export class LayerSplitter {
   constructor(
     store: ObjectStore,
     exchange: SlabExchange,
-    input: BlobInput,
+    input: LayerInput,
     repositoryFd: number,
     onProgress: (consumed: number) => void,
   ) {

@@ -1,10 +1,13 @@
+import { describeError } from "../../../errors.ts";
+import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { openSource } from "../../../oci/open-source.ts";
 import { parsePlatform } from "../../../oci/platform.ts";
 import { type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { parseReference } from "../../../oci/reference.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
-import { formatSize } from "../../format-bytes.ts";
+import { formatDuration, formatSize } from "../../format-bytes.ts";
+import { registryOptions } from "../../registry-options.ts";
 import { openRepository } from "../../repository.ts";
 
 /** `cfsctl oci pull IMAGE [NAME]` */
@@ -17,11 +20,17 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   using source = openSource(reference, repository.dir.fd, {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     ...(policyFile !== undefined && { policyFile }),
+    registries: loadRegistryConfiguration(registryOptions(args)),
+    onRetry: (error, delay) => {
+      const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
+      context.progress.event({ type: "message", text });
+    },
   });
   const { jobs } = context.globals;
   const report = await pullImage(repository, source, {
     tag: args.optional("NAME") ?? reference.text,
     progress: context.progress,
+    keepBlobs: args.flag("keep-blobs"),
     ...(jobs !== undefined && { jobs }),
   });
   if (args.flag("json")) context.out.json(jsonReport(report));

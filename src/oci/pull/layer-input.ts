@@ -1,0 +1,14 @@
+/** The plain tar of a layer, wherever it comes from. */
+export interface LayerInput {
+  /** Transported bytes that were read so far. */
+  readonly consumed: number;
+  /** Fills `target[start, end)` with plain bytes. @returns the new end of the data; less than `end` when it is at its end. */
+  fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number;
+  /**
+   * To be called after `fill` came to the end.
+   * @returns the hash of the plain bytes, in hex.
+   * @throws CfsError Corrupt when something that was read is not what it should be.
+   */
+  finish(): string;
+  close(): void;
+}

@@ -1,0 +1,81 @@
+import { PartialFile } from "../../repository/partial-files.ts";
+import type { Repository } from "../../repository/repository.ts";
+import type { Fd } from "../../sys/fd.ts";
+import type { ChunkedPlan } from "../chunked/plan.ts";
+import type { Descriptor } from "../descriptor.ts";
+import type { RemoteBlobs } from "../source.ts";
+
+/** A file that is being filled from its start. */
+export interface TransferFile extends Disposable {
+  readonly file: Fd;
+  /** Bytes that are in it already. */
+  readonly length: number;
+  /** Closes it for good, whatever is in it. */
+  discard(): void;
+}
+
+/** Something to be brought here. */
+export interface Transfer {
+  readonly blob: Descriptor;
+  /** Bytes that the file will have. */
+  readonly size: number;
+  open(): TransferFile;
+  /** What the file lacks when it has `from` bytes. */
+  pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** A whole blob. What has arrived of it is kept for the next attempt. */
+export class BlobTransfer implements Transfer {
+  readonly blob: Descriptor;
+  readonly #repository: Repository;
+  readonly #remote: RemoteBlobs;
+
+  constructor(repository: Repository, remote: RemoteBlobs, blob: Descriptor) {
+    this.#repository = repository;
+    this.#remote = remote;
+    this.blob = blob;
+  }
+
+  get size(): number {
+    return this.blob.size;
+  }
+
+  open(): TransferFile {
+    return PartialFile.open(this.#repository, this.blob.digest.replace(":", "-"), this.size);
+  }
+
+  pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return this.#remote.stream(this.blob, from, signal);
+  }
+}
+
+/** What a plan needs of a blob. */
+export class ChunkedTransfer implements Transfer {
+  readonly blob: Descriptor;
+  readonly #remote: RemoteBlobs;
+  readonly #plan: ChunkedPlan;
+  readonly #file: Fd;
+
+  /** @param file the local file of the plan with what is to be in front of the ranges; this closes it. */
+  constructor(remote: RemoteBlobs, blob: Descriptor, plan: ChunkedPlan, file: Fd) {
+    this.#remote = remote;
+    this.blob = blob;
+    this.#plan = plan;
+    this.#file = file;
+  }
+
+  get size(): number {
+    return this.#plan.plainLength + this.#plan.fetchLength;
+  }
+
+  open(): TransferFile {
+    const file = this.#file;
+    const close = () => file.close();
+    return { file, length: this.#plan.plainLength, discard: close, [Symbol.dispose]: close };
+  }
+
+  async *pieces(_from: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    for await (const { bytes } of this.#remote.streamRanges(this.blob, this.#plan.ranges, signal))
+      yield bytes;
+  }
+}
