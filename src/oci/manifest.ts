@@ -82,9 +82,14 @@ const DELTA_TYPES = [
   "application/vnd.redhat.oci-delta.v1",
 ];
 
+export function isDelta({ artifactType }: Manifest): boolean {
+  return artifactType !== undefined && DELTA_TYPES.includes(artifactType);
+}
+
 /** A delta is no image: kept as an opaque artifact it would be of no use. @throws CfsError Unsupported */
-export function refuseDelta({ artifactType, digest }: Manifest): void {
-  if (artifactType === undefined || !DELTA_TYPES.includes(artifactType)) return;
+export function refuseDelta(manifest: Manifest): void {
+  if (!isDelta(manifest)) return;
+  const { digest } = manifest;
   throw new CfsError("Unsupported", `${digest} is a delta, which can't be applied`, {
     hint: "pull the whole image",
   });

@@ -76,6 +76,34 @@ export const OCI_COMMAND: CommandSpec = {
       load: () => import("../commands/oci/inspect.ts"),
     },
     {
+      name: "referrers",
+      summary: "List what refers to an image: signatures, lists of contents, other artifacts",
+      description:
+        "In the repository these are the artifacts that were pulled, whose manifest names the image as its subject. " +
+        "gc keeps them as long as the image. Where IMAGE is not in the repository, but could be pulled, its referrers " +
+        "in that place are listed; an OCI layout or a registry can tell.",
+      positionals: [{ ...IMAGE, help: `${IMAGE.help}; or where an image is` }],
+      options: [
+        {
+          name: "artifact-type",
+          kind: "string",
+          value: "TYPE",
+          notEmpty: true,
+          help: "Only those of this type",
+        },
+        { name: "remote", kind: "boolean", help: "Don't look for IMAGE in the repository" },
+        {
+          name: "platform",
+          kind: "string",
+          value: "OS/ARCH[/VARIANT]",
+          help: "For a place with several images: the one for this platform",
+        },
+        ...REGISTRY_OPTIONS,
+        JSON_OPTION,
+      ],
+      load: () => import("../commands/oci/referrers.ts"),
+    },
+    {
       name: "tag",
       summary: "Give an image another name",
       positionals: [

@@ -33,7 +33,11 @@ export async function pullReferrers(
       if (reports.length === MAX_REFERRERS)
         throw new CfsError("Invalid", `more than ${MAX_REFERRERS} manifests refer to ${subject}`);
       seen.add(descriptor.digest);
-      const found = await related.readDocument(descriptor, MAX_MANIFEST_SIZE, `Manifest ${descriptor.digest}`);
+      const found = await related.readDocument(
+        descriptor,
+        MAX_MANIFEST_SIZE,
+        `Manifest ${descriptor.digest}`,
+      );
       if (isDelta(parseManifest(found, digestAlgorithm(descriptor.digest)))) continue;
       const { digest, mediaType } = descriptor;
       reports.push(await pullManifest(repository, source, { bytes: found, digest, mediaType }, options));
