@@ -69,20 +69,27 @@ async function run(
     timeout: timeoutMs,
     killSignal: "SIGKILL",
   });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of child.stdout) {
-    size += chunk.length;
-    if (size > MAX_OUTPUT) {
-      child.kill("SIGKILL");
-      throw new CfsError("Invalid", `${program} wrote more than ${MAX_OUTPUT} bytes`);
+  let tooMuch = false;
+  const reading = (async () => {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of child.stdout) {
+      size += chunk.length;
+      tooMuch = size > MAX_OUTPUT;
+      if (tooMuch) {
+        child.kill("SIGKILL");
+        break;
+      }
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
-  }
+    return Buffer.concat(chunks).toString("utf8");
+  })();
   const code = await child.exited;
+  if (tooMuch) throw new CfsError("Invalid", `${program} wrote more than ${MAX_OUTPUT} bytes`);
+  // killed for its silence: whatever it started may hold its stdout open for longer, so that is not waited for
   if (child.signalCode === "SIGKILL")
     throw new CfsError("Io", `${program} did not answer within ${Math.ceil(timeoutMs / 1000)} s`);
-  return { output: Buffer.concat(chunks).toString("utf8"), code };
+  return { output: await reading, code };
 }
 
 function parseAnswer(output: string, source: string): Credentials | undefined {
