@@ -5,6 +5,7 @@ import { optionalString, parseJsonObject, requiredArray, requiredObject, stringM
 import {
   DOCKER_CONFIG,
   DOCKER_MANIFEST,
+  IN_TOTO,
   isImageConfigType,
   isManifestType,
   OCI_MANIFEST,
@@ -71,9 +72,23 @@ export function parseManifest(bytes: Uint8Array<ArrayBufferLike>, algorithm = "s
   };
 }
 
-/** Whether the manifest is of a container image; else it is an artifact, whose layers are opaque. */
-export function isContainerImage(manifest: Manifest): boolean {
-  return isImageConfigType(manifest.config.mediaType);
+/**
+ * Whether the manifest is of a container image; else it is an artifact, whose layers are opaque. Attestations that
+ * builders add to an index have the config of an image, but no tar.
+ */
+export function isContainerImage({ config, layers }: Manifest): boolean {
+  if (!isImageConfigType(config.mediaType)) return false;
+  return layers.length === 0 || !layers.every(({ mediaType }) => mediaType === IN_TOTO);
+}
+
+/** What kind of artifact it is (distribution specification, "Listing Referrers"); undefined for container images. */
+export function artifactTypeOf(manifest: Manifest): string | undefined {
+  return manifest.artifactType ?? (isContainerImage(manifest) ? undefined : manifest.config.mediaType);
+}
+
+/** Bytes of config and layers together, as they were published. */
+export function publishedSize({ config, layers }: Manifest): number {
+  return layers.reduce((sum, { size }) => sum + size, config.size);
 }
 
 /** Artifact types of deltas between images, the present one and that of early tools. */

@@ -9,6 +9,9 @@ export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+
 export const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 
+/** A statement about an image (in-toto attestation framework). */
+export const IN_TOTO = "application/vnd.in-toto+json";
+
 export function isManifestType(mediaType: string): boolean {
   return mediaType === OCI_MANIFEST || mediaType === DOCKER_MANIFEST;
 }
@@ -44,4 +47,16 @@ const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map([
 /** How a layer of this media type is compressed; undefined when it is no tar: the type decides, never the bytes. */
 export function layerCompression(mediaType: string): Compression | undefined {
   return LAYER_TYPES.get(mediaType);
+}
+
+/**
+ * The type of a layer that is compressed so.
+ * @param manifestType of the manifest that names it.
+ * @returns undefined where manifests of this type know no such layers.
+ */
+export function layerType(manifestType: string, compression: Compression): string | undefined {
+  if (manifestType !== DOCKER_MANIFEST)
+    return compression === "none" ? OCI_LAYER : `${OCI_LAYER}+${compression}`;
+  if (compression === "zstd") return undefined;
+  return compression === "none" ? DOCKER_LAYER : `${DOCKER_LAYER}.${compression}`;
 }

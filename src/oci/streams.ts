@@ -2,12 +2,18 @@ import type { OciDigest } from "./digest.ts";
 
 // Names of the streams that make up an image. The digest is part of the name in its full form, colon included.
 export const MANIFEST_PREFIX = "oci-manifest-";
+export const INDEX_PREFIX = "oci-index-";
 const CONFIG_PREFIX = "oci-config-";
 export const LAYER_PREFIX = "oci-layer-";
 const BLOB_PREFIX = "oci-blob-";
 
 export function manifestStream(digest: OciDigest): string {
   return MANIFEST_PREFIX + digest;
+}
+
+/** @param digest of an index of images for several platforms. */
+export function indexStream(digest: OciDigest): string {
+  return INDEX_PREFIX + digest;
 }
 
 export function configStream(digest: OciDigest): string {

@@ -6,6 +6,7 @@ import { listRefs, removeRef, writeRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream } from "../repository/streams.ts";
 import { isDigest, type OciDigest } from "./digest.ts";
+import { readIndexRefs, removeIndexRefs } from "./index-refs.ts";
 import { MANIFEST_PREFIX, manifestStream } from "./streams.ts";
 
 /** Directory of the tags below `streams/refs`. */
@@ -88,11 +89,18 @@ export function writeTag(repository: Repository, manifest: OciDigest, name: stri
   }
   repository.ensureWritable();
   writeRef(repository, "streams", tagRef(name), stream);
+  // An index that was pulled with another image under this name.
+  const refs = readIndexRefs(repository, encodeTag(name));
+  if (refs !== undefined && !refs.manifests.has(manifest)) removeIndexRefs(repository, encodeTag(name));
 }
 
 /** @throws CfsError NotFound */
 export function removeTag(repository: Repository, name: string): void {
   repository.ensureWritable();
-  if (isPossibleTag(name) && removeRef(repository, "streams", tagRef(name))) return;
+  if (isPossibleTag(name)) {
+    const isRemoved = removeRef(repository, "streams", tagRef(name));
+    // Also what remains when another program has removed the tag.
+    if (removeIndexRefs(repository, encodeTag(name)) || isRemoved) return;
+  }
   throw new CfsError("NotFound", `there is no tag ${name}`, { hint: "`cfsctl oci images` lists the tags" });
 }

@@ -1,5 +1,5 @@
 import type { CommandSpec, PositionalSpec } from "../tree.ts";
-import { JSON_OPTION, XATTRS_OPTION } from "./common.ts";
+import { BOOTABLE_OPTION, JSON_OPTION, XATTRS_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
 import { REGISTRY_OPTIONS } from "./registry.ts";
 
@@ -23,7 +23,9 @@ export const OCI_COMMAND: CommandSpec = {
       name: "pull",
       summary: "Bring an image into the repository",
       description:
-        "Reads oci:DIRECTORY[:TAG] and oci-archive:FILE[:TAG]; archives may be compressed with gzip or zstd. " +
+        "Reads docker://NAME[:TAG][@DIGEST], oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], " +
+        "docker-archive:FILE[:NAME:TAG|:@INDEX], dir:DIRECTORY and docker-daemon:NAME[:TAG]; " +
+        "archives may be compressed with gzip or zstd. " +
         "Everything is verified before it is linked, and the tag is written last. An image that is already there is " +
         "only checked for completeness; what is missing is brought back.",
       positionals: [
@@ -36,6 +38,11 @@ export const OCI_COMMAND: CommandSpec = {
           kind: "string",
           value: "OS/ARCH[/VARIANT]",
           help: "Pick the image for this platform; that of this machine unless given",
+        },
+        {
+          name: "all-platforms",
+          kind: "boolean",
+          help: "Pull the images for all platforms and keep their index; the tag names the one for --platform",
         },
         {
           name: "signature-policy",
@@ -72,6 +79,12 @@ export const OCI_COMMAND: CommandSpec = {
           conflicts: ["config"],
         },
         { name: "config", kind: "boolean", help: "Only the config, byte for byte" },
+        {
+          name: "table",
+          kind: "boolean",
+          help: "For people instead: what it is, its layers, labels, images and referrers",
+          conflicts: ["manifest", "config"],
+        },
       ],
       load: () => import("../commands/oci/inspect.ts"),
     },
@@ -122,14 +135,14 @@ export const OCI_COMMAND: CommandSpec = {
       name: "dump",
       summary: "Write the files of an image as a composefs dumpfile",
       positionals: [IMAGE, CONFIG_VERITY],
-      options: [XATTRS_OPTION],
+      options: [BOOTABLE_OPTION, XATTRS_OPTION],
       load: () => import("../commands/oci/dump.ts"),
     },
     {
       name: "compute-id",
       summary: "Print the digest that the image's EROFS image has",
       positionals: [IMAGE, CONFIG_VERITY],
-      options: [XATTRS_OPTION],
+      options: [BOOTABLE_OPTION, XATTRS_OPTION],
       load: () => import("../commands/oci/compute-id.ts"),
     },
     {
@@ -195,6 +208,53 @@ export const OCI_COMMAND: CommandSpec = {
         ...MOUNT_OPTIONS,
       ],
       load: () => import("../commands/oci/mount.ts"),
+    },
+    {
+      name: "push",
+      summary: "Publish an image: in a registry, an OCI layout or an archive",
+      description:
+        "DEST is docker://NAME[:TAG], oci:DIRECTORY[:TAG] or oci-archive:FILE[:TAG]. Layers are made of what is in the " +
+        "repository and verified. Those that were pulled with --keep-blobs, or were never compressed, are published " +
+        "byte for byte, and the image keeps its digest when all are; the others are compressed, and the manifest that " +
+        "then stands for the image names the original one in an annotation.",
+      positionals: [IMAGE, { name: "DEST", help: "Where to publish it" }],
+      options: [
+        {
+          name: "compression",
+          kind: "enum",
+          choices: [
+            { value: "gzip", help: "understood by everything" },
+            { value: "zstd", help: "smaller and faster" },
+            { value: "none" },
+          ],
+          default: "gzip",
+          help: "How to compress layers that were not kept as they were pulled",
+        },
+        {
+          name: "compression-level",
+          kind: "int",
+          min: 1,
+          max: 22,
+          value: "N",
+          help: "1 to 9 for gzip, 1 to 22 for zstd; 6 and 3 unless given",
+        },
+        {
+          name: "mount-from",
+          kind: "list",
+          value: "PATH",
+          help: "Repository of the same registry that may have the layers already; may be repeated",
+        },
+        {
+          name: "digestfile",
+          kind: "string",
+          value: "FILE",
+          notEmpty: true,
+          help: "Write the digest of the published manifest to this file",
+        },
+        ...REGISTRY_OPTIONS,
+        JSON_OPTION,
+      ],
+      load: () => import("../commands/oci/push.ts"),
     },
     {
       name: "copy",

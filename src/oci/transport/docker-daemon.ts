@@ -107,9 +107,9 @@ async function request({ url, socket, tls }: DaemonAddress, path: string): Promi
       timeout: false,
     } as BunFetchRequestInit);
   } catch (error) {
-    const place = socket ?? url;
-    throw new CfsError("Network", `can't reach the docker daemon at ${place}`, {
-      cause: error,
+    const { code } = error as { code?: unknown };
+    const why = typeof code === "string" ? ` (${code})` : "";
+    throw new CfsError("Network", `can't reach the docker daemon at ${socket ?? url}${why}`, {
       hint: "is it running, and may this user talk to it? DOCKER_HOST names another one",
     });
   }

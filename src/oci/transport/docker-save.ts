@@ -66,7 +66,10 @@ export function chooseSavedImage(
   if (wanted === undefined) {
     if (images.length === 1) return images[0]!;
     throw new CfsError("Invalid", `Unexpected tar manifest.json: expected 1 item, got ${images.length}`, {
-      hint: `name one of its images: ${tags.slice(0, 10).join(", ") || `:@0 to :@${images.length - 1}`}`,
+      hint:
+        images.length === 0
+          ? "the archive has no image"
+          : `name one of its images: ${tags.slice(0, 10).join(", ") || `:@0 to :@${images.length - 1}`}`,
     });
   }
   const image = images.find((candidate) => candidate.tags.some((tag) => inFull(tag) === wanted));

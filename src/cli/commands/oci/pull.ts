@@ -1,8 +1,9 @@
 import { describeError } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { openSource } from "../../../oci/open-source.ts";
-import { parsePlatform } from "../../../oci/platform.ts";
-import { type PullReport, pullImage } from "../../../oci/pull/pull.ts";
+import { formatPlatform, parsePlatform } from "../../../oci/platform.ts";
+import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
+import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
 import { parseReference } from "../../../oci/reference.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
@@ -14,12 +15,14 @@ import { openRepository } from "../../repository.ts";
 export async function run(context: Context, args: Arguments): Promise<void> {
   const reference = parseReference(args.required("IMAGE"));
   const platform = args.text("platform");
+  const allPlatforms = args.flag("all-platforms");
   using repository = openRepository(context);
   repository.ensureWritable();
   const policyFile = args.text("signature-policy");
   using source = openSource(reference, repository.dir.fd, {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     ...(policyFile !== undefined && { policyFile }),
+    anyPlatform: allPlatforms,
     registries: loadRegistryConfiguration(registryOptions(args)),
     onRetry: (error, delay) => {
       const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
@@ -27,14 +30,46 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     },
   });
   const { jobs } = context.globals;
-  const report = await pullImage(repository, source, {
+  const options: PullOptions = {
     tag: args.optional("NAME") ?? reference.text,
     progress: context.progress,
     keepBlobs: args.flag("keep-blobs"),
     ...(jobs !== undefined && { jobs }),
-  });
-  if (args.flag("json")) context.out.json(jsonReport(report));
+  };
+  const isJson = args.flag("json");
+  if (allPlatforms) {
+    const report = await pullAllPlatforms(repository, source, options);
+    if (isJson) context.out.json(indexJson(report));
+    else printIndex(context, report);
+    return;
+  }
+  const report = await pullImage(repository, source, options);
+  if (isJson) context.out.json(jsonReport(report));
   else printReport(context, report);
+}
+
+function printIndex(context: Context, { index, images, tagged }: IndexReport): void {
+  const { out } = context;
+  if (index !== undefined) {
+    out.line(`index    ${index}`);
+    for (const { platform, manifest } of images)
+      out.line(`image    ${manifest} ${platform === undefined ? "-" : formatPlatform(platform)}`);
+  }
+  printReport(context, tagged);
+}
+
+function indexJson({ index, images, tagged }: IndexReport): object {
+  return {
+    ...jsonReport(tagged),
+    index: index ?? null,
+    images: images.map(({ platform, manifest, config, verity, unchanged }) => ({
+      platform: platform === undefined ? null : formatPlatform(platform),
+      manifest,
+      config,
+      verity,
+      unchanged,
+    })),
+  };
 }
 
 function printReport({ out }: Context, { manifest, config, verity, tag, statistics }: PullReport): void {
