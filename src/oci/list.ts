@@ -2,7 +2,7 @@ import { CfsError, describeError } from "../errors.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { OciDigest } from "./digest.ts";
 import { imageConfigOf, openManifest } from "./image.ts";
-import { isContainerImage } from "./manifest.ts";
+import { artifactTypeOf, isContainerImage, publishedSize } from "./manifest.ts";
 import { listReferrers } from "./referrers.ts";
 import { listTags } from "./tags.ts";
 
@@ -18,6 +18,16 @@ export interface ListedImage {
   readonly created: string | undefined;
   readonly layerCount: number;
   readonly referrerCount: number;
+  readonly configDigest: OciDigest;
+  readonly mediaType: string;
+  /** Of the architecture. */
+  readonly variant: string | undefined;
+  /** Of artifacts: what the manifest says, else the media type of the config. */
+  readonly artifactType: string | undefined;
+  /** The manifest that this one refers to. */
+  readonly subject: OciDigest | undefined;
+  /** Bytes of config and layers together, as they were published. */
+  readonly size: number;
 }
 
 /**
@@ -34,16 +44,23 @@ export function listTaggedImages(
     try {
       if (digest === undefined) throw new CfsError("Corrupt", "it does not point to a manifest");
       const image = openManifest(repository, digest);
+      const { manifest } = image;
       const config = imageConfigOf(image);
       images.push({
         name,
         manifestDigest: digest,
-        isContainer: isContainerImage(image.manifest),
+        isContainer: isContainerImage(manifest),
         architecture: config?.platform.architecture ?? "",
         os: config?.platform.os ?? "",
         created: config?.created,
-        layerCount: image.manifest.layers.length,
+        layerCount: manifest.layers.length,
         referrerCount: referrers.get(digest)?.length ?? 0,
+        configDigest: manifest.config.digest,
+        mediaType: manifest.mediaType,
+        variant: config?.platform.variant,
+        artifactType: artifactTypeOf(manifest),
+        subject: manifest.subject?.digest,
+        size: publishedSize(manifest),
       });
     } catch (error) {
       if (!(error instanceof CfsError)) throw error;

@@ -5,7 +5,7 @@ import type { Repository } from "../repository/repository.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { isDigest, type OciDigest } from "./digest.ts";
 import { readManifest } from "./image.ts";
-import type { Manifest } from "./manifest.ts";
+import { artifactTypeOf, type Manifest, publishedSize } from "./manifest.ts";
 import type { ImageSource } from "./source.ts";
 import { manifestStream } from "./streams.ts";
 import { listTags } from "./tags.ts";
@@ -97,10 +97,10 @@ export function storedReferrers(
         {
           digest,
           mediaType: manifest.mediaType,
-          artifactType: manifest.artifactType ?? manifest.config.mediaType,
+          artifactType: artifactTypeOf(manifest) ?? manifest.config.mediaType,
           size: manifest.bytes.length,
           annotations: manifest.annotations,
-          contentSize: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
+          contentSize: publishedSize(manifest),
           tags: (tags.get(digest) ?? []).map(({ name }) => name),
         },
       ];

@@ -37,5 +37,12 @@ function jsonImage(image: ListedImage): object {
     created: image.created ?? null,
     layer_count: image.layerCount,
     referrer_count: image.referrerCount,
+    // Up to here as composefs-rs prints it; what follows is ours.
+    config_digest: image.configDigest,
+    media_type: image.mediaType,
+    variant: image.variant ?? null,
+    artifact_type: image.artifactType ?? null,
+    subject: image.subject ?? null,
+    size: image.size,
   };
 }

@@ -4,6 +4,7 @@ import { listReferrers } from "../../../oci/referrers.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
+import { printImage } from "./image-table.ts";
 
 /** `cfsctl oci inspect IMAGE` */
 export function run(context: Context, args: Arguments): void {
@@ -15,7 +16,12 @@ export function run(context: Context, args: Arguments): void {
     out.line();
     return;
   }
-  const { manifest, config } = openImage(repository, name);
+  const image = openImage(repository, name);
+  const { manifest, config } = image;
+  if (args.flag("table")) {
+    printImage(context, repository, image);
+    return;
+  }
   if (args.flag("manifest")) {
     out.bytes(manifest.bytes);
     out.line();
