@@ -29,7 +29,7 @@ interface Coder {
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 
-class Stepper {
+export class Stepper {
   readonly #coder: Coder;
   #failure: string | undefined;
   consumed = 0;

@@ -19,14 +19,15 @@ export function temporaryName(prefix: string): string {
 
 /**
  * A file without a name, in the file system of the directory, gone when it is closed.
+ * @param mode permissions, should it be given a name.
  * @returns its descriptor, for reading and writing.
  */
-export function openTemporary(directoryFd: number): number {
-  const fd = tryOpenat(directoryFd, ".", O_TMPFILE | O_RDWR, MODE);
+export function openTemporary(directoryFd: number, mode = MODE): number {
+  const fd = tryOpenat(directoryFd, ".", O_TMPFILE | O_RDWR, mode);
   if (!lacksUnnamedFiles(fd)) return check(fd, "openat", "temporary file");
   const name = temporaryName(".tmp-");
   const named = check(
-    tryOpenat(directoryFd, name, O_CREAT | O_EXCL | O_RDWR, MODE),
+    tryOpenat(directoryFd, name, O_CREAT | O_EXCL | O_RDWR, mode),
     "openat",
     "temporary file",
   );

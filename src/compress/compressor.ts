@@ -1,0 +1,87 @@
+import { constants, createGzip, createZstdCompress } from "node:zlib";
+import { CfsError } from "../errors.ts";
+import { type Compression, Stepper } from "./sync.ts";
+
+/** What levels mean: gzip 1 to 9, zstd 1 to 22. More takes longer. */
+export const MAX_LEVELS: Readonly<Record<Compression, number>> = { none: 0, gzip: 9, zstd: 22 };
+
+type Bytes = Uint8Array<ArrayBufferLike>;
+type Sink = (piece: Bytes) => void;
+
+/** Compresses data that comes in pieces, into bytes that don't depend on how it was cut, nor on the time. */
+export interface Compressor {
+  /** @param sink is given what comes out, which is valid during the call only. */
+  write(data: Bytes, sink: Sink): void;
+  /** Ends the data. */
+  end(sink: Sink): void;
+  close(): void;
+}
+
+class SteppedCompressor implements Compressor {
+  readonly #stepper: Stepper;
+  readonly #onward: number;
+  readonly #ending: number;
+  readonly #out = new Uint8Array(128 * 1024);
+
+  constructor(coder: unknown, onward: number, ending: number) {
+    this.#stepper = new Stepper(coder);
+    this.#onward = onward;
+    this.#ending = ending;
+  }
+
+  write(data: Bytes, sink: Sink): void {
+    // An empty zstd frame would otherwise be begun, and get another header.
+    if (data.length > 0) this.#run(this.#onward, data, sink);
+  }
+
+  end(sink: Sink): void {
+    this.#run(this.#ending, new Uint8Array(0), sink);
+  }
+
+  close(): void {
+    this.#stepper.close();
+  }
+
+  #run(flush: number, data: Bytes, sink: Sink): void {
+    const out = this.#out;
+    for (let at = 0; ; ) {
+      const failure = this.#stepper.step(flush, data, at, data.length, out, 0, out.length);
+      if (failure !== undefined) throw new CfsError("Io", `compression failed (${failure})`);
+      at += this.#stepper.consumed;
+      if (this.#stepper.produced > 0) sink(out.subarray(0, this.#stepper.produced));
+      if (this.#stepper.produced < out.length && at === data.length) return;
+    }
+  }
+}
+
+const IDENTITY: Compressor = {
+  write: (data, sink) => sink(data),
+  end: () => {},
+  close: () => {},
+};
+
+/** @param level the library's usual one (gzip 6, zstd 3) unless given. */
+export function compressor(compression: Compression, level?: number): Compressor {
+  switch (compression) {
+    case "none":
+      return IDENTITY;
+    case "gzip":
+      return new SteppedCompressor(
+        createGzip(level === undefined ? {} : { level }),
+        constants.Z_NO_FLUSH,
+        constants.Z_FINISH,
+      );
+    case "zstd":
+      return new SteppedCompressor(
+        createZstdCompress({
+          params: {
+            // Its absence would leave damage to be found by the digest alone.
+            [constants.ZSTD_c_checksumFlag]: 1,
+            ...(level !== undefined && { [constants.ZSTD_c_compressionLevel]: level }),
+          },
+        }),
+        constants.ZSTD_e_continue,
+        constants.ZSTD_e_end,
+      );
+  }
+}
