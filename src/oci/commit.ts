@@ -1,10 +1,8 @@
 import { MAX_IMAGE_SIZE } from "../erofs/format.ts";
 import { scanObjectDigests } from "../erofs/scan.ts";
-import { writeImage } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
 import { lookUpImage } from "../repository/images.ts";
 import { placeLink } from "../repository/links.ts";
-import type { ErofsVersion } from "../repository/meta.ts";
 import { objectTarget } from "../repository/names.ts";
 import type { ObjectChecklist } from "../repository/presence.ts";
 import type { Repository } from "../repository/repository.ts";
@@ -12,58 +10,96 @@ import { lookUpStream } from "../repository/streams.ts";
 import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
 import { syncfs } from "../sys/file.ts";
 import type { Directory } from "../tree/model.ts";
-import { applyOciTransform } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE } from "./config.ts";
 import type { OciDigest } from "./digest.ts";
 import { readDocument, storeDocument } from "./documents.ts";
-import { IMAGE_REFS, imageRef } from "./image-refs.ts";
+import { IMAGE_REFS, imageRef, type LinkedImage, linkedImageRefs } from "./image-refs.ts";
+import { replayLayers } from "./image-tree.ts";
+import { makeImages } from "./make-images.ts";
 import { MAX_MANIFEST_SIZE, type Manifest } from "./manifest.ts";
 import { DOCKER_CONFIG } from "./media-types.ts";
+import { satisfies, sealsOf } from "./seal.ts";
 import { blobRef, blobStream, configRef, configStream, layerStream, manifestStream } from "./streams.ts";
 
 export interface CommittedImage {
   readonly manifestStream: ObjectId;
   readonly configStream: ObjectId;
-  /** One for each format that was made: the default first. */
-  readonly images: readonly { readonly version: ErofsVersion; readonly id: ObjectId }[];
+  /** The EROFS images that belong to it; none of an artifact. */
+  readonly images: readonly LinkedImage[];
+  /** The bootable one in the repository's default format, when it was asked for. */
+  readonly bootImage?: ObjectId | undefined;
+}
+
+export interface CommitOptions {
+  /** Make the bootable images too. */
+  readonly bootable?: boolean;
 }
 
 /**
  * Makes the EROFS images of a container image whose layers are linked, and links them, its config and its manifest.
  * The links are made last, after one wait for the disk.
  * @param root the tree that the layers make, as replayed; it is changed.
- * @throws CfsError when the tree can't be an image; then nothing was linked.
+ * @throws CfsError when the tree can't be an image or does not match its seal; then nothing was linked.
  */
 export function commitImage(
   repository: Repository,
   manifest: Manifest,
   config: ImageConfig,
   root: Directory,
+  { bootable = false }: CommitOptions = {},
 ): CommittedImage {
   repository.ensureWritable();
-  applyOciTransform(root, "allowlist-only");
-  const images = repository.erofsVersions.map((version) => ({
-    version,
-    id: repository.objects.storeVerified(writeImage(root, version, repository.algorithm)).id,
-  }));
+  // Bootable images that were made of the same config before are still right; what was lost comes back.
+  const previous = linkedImagesOf(repository, config.digest).filter((image) => image.bootable);
+  const intact = previous.filter(({ id }) => isIntact(repository, id));
+  const { linked, bootImage } = makeImages(repository, root, {
+    bootable: bootable || intact.length < previous.length,
+    seals: sealsOf(manifest, config, repository.algorithm),
+    replay: () => replayLayers(repository, config.diffIds),
+  });
+  return {
+    ...linkImages(repository, manifest, config, [...intact, ...linked]),
+    bootImage: bootable ? bootImage : undefined,
+  };
+}
+
+/** Links one more bootable image, which is stored, to a container image that is complete. */
+export function addImage(
+  repository: Repository,
+  manifest: Manifest,
+  config: ImageConfig,
+  image: LinkedImage,
+): CommittedImage {
+  repository.ensureWritable();
+  return linkImages(repository, manifest, config, [...linkedImagesOf(repository, config.digest), image]);
+}
+
+/** @param images of two that share a reference, the last one counts. */
+function linkImages(
+  repository: Repository,
+  manifest: Manifest,
+  config: ImageConfig,
+  images: readonly LinkedImage[],
+): CommittedImage {
+  const byName = new Map(images.map((image) => [image.name, image]));
+  const linked = IMAGE_REFS.flatMap(({ name }) => byName.get(name) ?? []);
   const layerRefs = layerRefsOf(repository, config.diffIds);
   const configId = storeDocument(repository, CONTENT_CONFIG, config.bytes, [
     ...layerRefs,
-    ...imageRefs(images),
-    ...previousBootRefs(repository, config.digest),
+    ...linked.map(({ name, id }): [string, ObjectId] => [name, id]),
   ]);
   const refs = manifestRefs(repository, manifest, config, configId, layerRefs);
   const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, refs);
   publish(
     repository,
-    images.map(({ id }) => id),
+    linked.map(({ id }) => id),
     [
       [configStream(config.digest), configId],
       [manifestStream(manifest.digest), manifestId],
     ],
   );
-  return { manifestStream: manifestId, configStream: configId, images };
+  return { manifestStream: manifestId, configStream: configId, images: linked };
 }
 
 /** Links the config and manifest of an artifact whose blobs are linked. */
@@ -107,6 +143,7 @@ export function findCommitted(
   manifest: Manifest,
   config: ImageConfig,
   checklist: ObjectChecklist,
+  { bootable = false }: CommitOptions = {},
 ): CommittedImage | undefined {
   try {
     const manifestId = lookUpStream(repository, manifestStream(manifest.digest));
@@ -116,21 +153,28 @@ export function findCommitted(
     const storedConfig = readDocument(repository, configId, CONTENT_CONFIG, MAX_CONFIG_SIZE);
     const storedManifest = readDocument(repository, manifestId, CONTENT_MANIFEST, MAX_MANIFEST_SIZE);
 
-    const images = repository.erofsVersions.map((version) => ({
-      version,
-      id: storedConfig.namedRefs.get(imageRef(version)),
-    }));
-    const linked = images.filter(
-      (image): image is CommittedImage["images"][number] => image.id !== undefined,
-    );
-    if (linked.length !== images.length || !linked.every(({ id }) => checkImage(repository, id, checklist)))
-      return undefined;
-
-    const bootRefs = previousBootRefs(repository, config.digest);
+    const linked = linkedImageRefs(storedConfig.namedRefs);
+    const wanted = repository.erofsVersions.flatMap((version) => [
+      imageRef(version),
+      ...(bootable ? [imageRef(version, true)] : []),
+    ]);
+    const seals = sealsOf(manifest, config, repository.algorithm);
+    const isSealed = (image: LinkedImage) => seals.some((seal) => satisfies(image, seal));
+    const areRight =
+      wanted.every((name) => storedConfig.namedRefs.has(name)) &&
+      seals.every((seal) => linked.some((image) => satisfies(image, seal))) &&
+      linked.every((image) => image.bootable || wanted.includes(image.name) || isSealed(image)) &&
+      linked.every(({ id }) => checkImage(repository, id, checklist));
+    if (!areRight) return undefined;
+    const imageRefs = linked.map(({ name, id }): [string, ObjectId] => [name, id]);
     const isCurrent =
-      sameRefs(storedConfig.namedRefs, [...layerRefs, ...imageRefs(linked), ...bootRefs]) &&
+      sameRefs(storedConfig.namedRefs, [...layerRefs, ...imageRefs]) &&
       sameRefs(storedManifest.namedRefs, manifestRefs(repository, manifest, config, configId, layerRefs));
-    return isCurrent ? { manifestStream: manifestId, configStream: configId, images: linked } : undefined;
+    if (!isCurrent) return undefined;
+    const bootImage = bootable
+      ? storedConfig.namedRefs.get(imageRef(repository.erofsVersion, true))
+      : undefined;
+    return { manifestStream: manifestId, configStream: configId, images: linked, bootImage };
   } catch (error) {
     // Whatever is missing or damaged is made again.
     if (error instanceof CfsError) return undefined;
@@ -174,6 +218,16 @@ function checkImage(repository: Repository, id: ObjectId, checklist: ObjectCheck
   return true;
 }
 
+function isIntact(repository: Repository, image: ObjectId): boolean {
+  try {
+    repository.objects.read(image, MAX_IMAGE_SIZE);
+    return true;
+  } catch (error) {
+    if (error instanceof CfsError) return false;
+    throw error;
+  }
+}
+
 /** The splitstream of each layer, once, in the order of `ids`. @throws CfsError NotFound */
 function layerRefsOf(repository: Repository, ids: readonly OciDigest[]): [OciDigest, ObjectId][] {
   return [...new Set(ids)].map((digest) => {
@@ -183,24 +237,9 @@ function layerRefsOf(repository: Repository, ids: readonly OciDigest[]): [OciDig
   });
 }
 
-/** The image of version 2 first. The repository's default format wins where two share a name. */
-function imageRefs(images: CommittedImage["images"]): [string, ObjectId][] {
-  const refs = new Map<string, ObjectId>();
-  for (const isVersion2 of [true, false]) {
-    for (const { version, id } of images) {
-      if ((version === 2) === isVersion2 && !refs.has(imageRef(version))) refs.set(imageRef(version), id);
-    }
-  }
-  return [...refs];
-}
-
-/** Bootable images that were made of the same config before are still right. */
-function previousBootRefs(repository: Repository, config: OciDigest): [string, ObjectId][] {
-  const refs = readConfigRefs(repository, config);
-  return IMAGE_REFS.flatMap(({ name, bootable }) => {
-    const id = bootable ? refs.get(name) : undefined;
-    return id === undefined ? [] : [[name, id] as [string, ObjectId]];
-  });
+/** The images of a config that is in the repository. */
+function linkedImagesOf(repository: Repository, config: OciDigest): LinkedImage[] {
+  return linkedImageRefs(readConfigRefs(repository, config));
 }
 
 /** References of a config that is in the repository; none when it is not, or damaged: it is about to be replaced. */

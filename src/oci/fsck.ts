@@ -8,11 +8,9 @@ import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "./config.ts";
 import { computeDigest, digestAlgorithm, isDigest, isSupportedAlgorithm, type OciDigest } from "./digest.ts";
 import { readDocument, type StoredDocument } from "./documents.ts";
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
+import { SEAL_LABEL } from "./seal.ts";
 import { configRef, layerStream, manifestStream } from "./streams.ts";
 import { listTags, lookUpTag } from "./tags.ts";
-
-/** Label of a config with the digest of the image that was made of it. */
-const SEAL_LABEL = "containers.composefs.fsverity";
 
 export interface OciFsckReport {
   imagesChecked: number;

@@ -1,5 +1,6 @@
 import type { ErofsVersion } from "../repository/meta.ts";
 import type { XattrFilter } from "../tree/transform.ts";
+import type { ObjectId } from "../verity/digest.ts";
 
 /** A reference from a config's stream to an EROFS image that was made of it. */
 export interface ImageRef {
@@ -27,8 +28,36 @@ export const IMAGE_REFS: readonly ImageRef[] = [
   ),
 ];
 
+/**
+ * The reference to the image of a format, or to its bootable form.
+ * @param xattrMode which xattrs the tree of a bootable image has kept.
+ */
+export function findImageRef(
+  version: ErofsVersion,
+  bootable: boolean,
+  xattrMode: XattrFilter = "allowlist-only",
+): ImageRef {
+  const slot = version === 2 ? 2 : 1;
+  const mode = bootable ? xattrMode : undefined;
+  return IMAGE_REFS.find(
+    (ref) => ref.version === slot && ref.bootable === bootable && ref.xattrMode === mode,
+  )!;
+}
+
 /** Name of the reference to the image of a format, or to its bootable form. */
 export function imageRef(version: ErofsVersion, bootable = false): string {
-  const slot = version === 2 ? 2 : 1;
-  return IMAGE_REFS.find((ref) => ref.version === slot && ref.bootable === bootable)!.name;
+  return findImageRef(version, bootable).name;
+}
+
+/** An image that a config's stream refers to. */
+export interface LinkedImage extends ImageRef {
+  readonly id: ObjectId;
+}
+
+/** The images among the references of a config's stream. */
+export function linkedImageRefs(namedRefs: ReadonlyMap<string, ObjectId>): LinkedImage[] {
+  return IMAGE_REFS.flatMap((ref) => {
+    const id = namedRefs.get(ref.name);
+    return id === undefined ? [] : [{ ...ref, id }];
+  });
 }

@@ -1,6 +1,8 @@
 import { CfsError, withContext } from "../errors.ts";
+import { readFromObjects } from "../repository/read-file.ts";
 import type { Repository } from "../repository/repository.ts";
 import { openStreamObject } from "../repository/streams.ts";
+import { applyBootTransform } from "../tree/boot-transform.ts";
 import type { Directory } from "../tree/model.ts";
 import { applyOciTransform, type XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
@@ -13,6 +15,8 @@ import { hashStream, readStoredLayer } from "./stored-layer.ts";
 
 export interface TreeOptions {
   readonly xattrs: XattrFilter;
+  /** That of the bootable image. */
+  readonly bootable?: boolean;
   /** Object of the config's splitstream, when an image given by digest is to be trusted instead of verified. */
   readonly configStream?: ObjectId;
 }
@@ -44,6 +48,21 @@ export function imageTree(repository: Repository, name: string, options: TreeOpt
     }
   }
   applyOciTransform(root, options.xattrs);
+  if (options.bootable) applyBootTransform(root, readFromObjects(repository.objects));
+  return root;
+}
+
+/** The tree that layers make which are in the repository, as replayed: the rules for images are not applied. */
+export function replayLayers(repository: Repository, diffIds: readonly OciDigest[]): Directory {
+  const root = emptyRoot();
+  const expandSparse = sparseExpander(repository.objects, "compute");
+  for (const diffId of diffIds) {
+    try {
+      applyLayer(root, readStoredLayer(repository, diffId), expandSparse);
+    } catch (error) {
+      throw withContext(`layer ${diffId}`, error);
+    }
+  }
   return root;
 }
 

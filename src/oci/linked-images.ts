@@ -5,13 +5,8 @@ import { listDirectory } from "../sys/dir.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { isDigest } from "./digest.ts";
 import { openManifest } from "./image.ts";
-import { IMAGE_REFS, type ImageRef } from "./image-refs.ts";
+import { type LinkedImage, linkedImageRefs } from "./image-refs.ts";
 import { MANIFEST_PREFIX } from "./streams.ts";
-
-/** An EROFS image that was made of a container image. */
-export interface LinkedImage extends ImageRef {
-  readonly id: ObjectId;
-}
 
 /**
  * All EROFS images of the first container image, tagged or not, that one of them belongs to.
@@ -22,11 +17,7 @@ export function linkedImages(repository: Repository, id: ObjectId): LinkedImage[
     const digest = name.startsWith(MANIFEST_PREFIX) ? name.slice(MANIFEST_PREFIX.length) : "";
     if (!isDigest(digest)) continue;
     try {
-      const { namedRefs } = openManifest(repository, digest).config.document;
-      const linked = IMAGE_REFS.flatMap((ref) => {
-        const found = namedRefs.get(ref.name);
-        return found === undefined ? [] : [{ ...ref, id: found }];
-      });
+      const linked = linkedImageRefs(openManifest(repository, digest).config.document.namedRefs);
       if (linked.some((image) => image.id === id)) return linked;
     } catch (error) {
       // A damaged image must not hide another one.

@@ -18,10 +18,8 @@ const { commands } = JSON.parse(readFileSync(join(PROJECT, "fixtures/cli/referen
 /** Options that this version lacks. Who adds one removes it here. */
 const LACKING: Readonly<Record<string, readonly string[]>> = {
   mount: ["fuse", "foreground"],
-  "oci compute-id": ["bootable"],
-  "oci dump": ["bootable"],
   "oci mount": ["fuse", "foreground"],
-  "oci pull": ["bootable", "expected-digest", "local-fetch"],
+  "oci pull": ["local-fetch"],
 };
 
 function commandAt(path: string): CommandSpec | undefined {

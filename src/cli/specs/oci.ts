@@ -56,6 +56,20 @@ export const OCI_COMMAND: CommandSpec = {
           kind: "boolean",
           help: "Also keep the compressed layers as published, so that push gives back the same image digest",
         },
+        {
+          ...BOOTABLE_OPTION,
+          help: "Make the bootable image too: /boot and /sysroot empty, SELinux labels set",
+        },
+        {
+          name: "expected-digest",
+          kind: "string",
+          value: "HEX",
+          help: "Instead of making the bootable image in the usual way, find the way that gives this digest",
+          details:
+            "Tries both choices of --xattrs and both formats, for boot loader entries of older releases.",
+          requires: ["bootable"],
+          conflicts: ["all-platforms"],
+        },
         ...REGISTRY_OPTIONS,
         JSON_OPTION,
       ],
@@ -80,9 +94,9 @@ export const OCI_COMMAND: CommandSpec = {
         },
         { name: "config", kind: "boolean", help: "Only the config, byte for byte" },
         {
-          name: "table",
+          name: "summary",
           kind: "boolean",
-          help: "For people instead: what it is, its layers, labels, images and referrers",
+          help: "For people instead: what it is, its layers, labels, images and referrers, a property a line",
           conflicts: ["manifest", "config"],
         },
       ],

@@ -12,6 +12,7 @@ import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { openManifest, parseStoredConfig } from "../image.ts";
 import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../manifest.ts";
 import { recordReferrer } from "../referrers.ts";
+import { sealsOf } from "../seal.ts";
 import type { ImageSource, PublishedDocument } from "../source.ts";
 import { blobStream } from "../streams.ts";
 import { checkTagName, lookUpTag, writeTag } from "../tags.ts";
@@ -28,6 +29,8 @@ export interface PullOptions {
   readonly progress?: Progress;
   /** Also keep the blobs of compressed layers as they were published. */
   readonly keepBlobs?: boolean;
+  /** Make the bootable image too. */
+  readonly bootable?: boolean;
 }
 
 export interface PullReport {
@@ -36,6 +39,8 @@ export interface PullReport {
   /** Object of the manifest's stream, as the repository holds it now. */
   readonly verity: ObjectId;
   readonly tag: string | undefined;
+  /** The bootable image, if it was asked for. */
+  readonly bootImage: ObjectId | undefined;
   readonly statistics: SplitStatistics;
   /** Nothing had to be done but the tag. */
   readonly unchanged: boolean;
@@ -96,11 +101,12 @@ async function pullParsed(
       config: manifest.config.digest,
       verity: committed.manifestStream,
       tag: options.tag,
+      bootImage: committed.bootImage,
       statistics,
       unchanged,
     };
   };
-  const { keepBlobs = false } = options;
+  const { keepBlobs = false, bootable = false } = options;
   using jobs = acquireJobs(options.jobs);
   const importOptions = { jobs: jobs.count, progress: options.progress ?? silentProgress };
 
@@ -118,9 +124,11 @@ async function pullParsed(
   }
 
   const config = parseConfig(configBytes, digestAlgorithm(manifest.config.digest));
+  // A seal that can't be verified is no reason to fetch the layers first.
+  sealsOf(manifest, config, repository.algorithm);
   const layers = layersOf(manifest, config);
   const checklist = new ObjectChecklist(repository);
-  const committed = findCommitted(repository, manifest, config, checklist);
+  const committed = findCommitted(repository, manifest, config, checklist, { bootable });
   if (committed !== undefined && areLayersComplete(repository, config.diffIds, checklist)) {
     if (!keepBlobs || layers.every((layer) => hasBlob(repository, layer)))
       return report(committed, noStatistics(), true);
@@ -145,7 +153,7 @@ async function pullParsed(
   });
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);
-  return report(commitImage(repository, manifest, config, root), statistics, false);
+  return report(commitImage(repository, manifest, config, root, { bootable }), statistics, false);
 }
 
 /** Diff IDs of the image that has the tag now: an earlier version of what is pulled, as a rule. */

@@ -1,10 +1,13 @@
-import { describeError } from "../../../errors.ts";
+import { CfsError, describeError, withContext } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
+import { BOOT_COMBINATIONS, findBootImage } from "../../../oci/find-boot-image.ts";
 import { openSource } from "../../../oci/open-source.ts";
 import { formatPlatform, parsePlatform } from "../../../oci/platform.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
 import { parseReference } from "../../../oci/reference.ts";
+import type { Repository } from "../../../repository/repository.ts";
+import { type ObjectId, parseObjectId } from "../../../verity/digest.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { formatDuration, formatSize } from "../../format-bytes.ts";
@@ -18,6 +21,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const allPlatforms = args.flag("all-platforms");
   using repository = openRepository(context);
   repository.ensureWritable();
+  const expected = expectedDigest(args, repository);
   const policyFile = args.text("signature-policy");
   using source = openSource(reference, repository.dir.fd, {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
@@ -34,6 +38,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     tag: args.optional("NAME") ?? reference.text,
     progress: context.progress,
     keepBlobs: args.flag("keep-blobs"),
+    bootable: args.flag("bootable") && expected === undefined,
     ...(jobs !== undefined && { jobs }),
   };
   const isJson = args.flag("json");
@@ -44,8 +49,29 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     return;
   }
   const report = await pullImage(repository, source, options);
-  if (isJson) context.out.json(jsonReport(report));
+  const found = expected && findBootImage(repository, report.manifest, expected);
+  if (isJson) context.out.json({ ...jsonReport(report), ...(found && { boot_image: found.id }) });
   else printReport(context, report);
+  if (expected === undefined) return;
+  if (found === undefined)
+    throw new CfsError(
+      "NotFound",
+      `No boot image configuration matched expected digest ${expected} (tried ${BOOT_COMBINATIONS} mode/version combinations)`,
+      { hint: "this image is not the one that the digest was made for" },
+    );
+  const { id, xattrMode, version } = found;
+  if (!isJson) context.out.line(`Boot image: ${id} (xattr-mode=${xattrMode}, format-version=V${version})`);
+}
+
+/** @throws CfsError Invalid */
+function expectedDigest(args: Arguments, { algorithm }: Repository): ObjectId | undefined {
+  const text = args.text("expected-digest");
+  if (text === undefined) return undefined;
+  try {
+    return parseObjectId(text, algorithm);
+  } catch (error) {
+    throw withContext("Parsing --expected-digest", error);
+  }
 }
 
 function printIndex(context: Context, { index, images, tagged }: IndexReport): void {
@@ -72,7 +98,8 @@ function indexJson({ index, images, tagged }: IndexReport): object {
   };
 }
 
-function printReport({ out }: Context, { manifest, config, verity, tag, statistics }: PullReport): void {
+function printReport({ out }: Context, report: PullReport): void {
+  const { manifest, config, verity, tag, bootImage, statistics } = report;
   const { newObjects, presentObjects, storedBytes, inlinedBytes } = statistics;
   out.line(`manifest ${manifest}`);
   out.line(`config   ${config}`);
@@ -82,14 +109,17 @@ function printReport({ out }: Context, { manifest, config, verity, tag, statisti
     `objects  ${newObjects} new + ${presentObjects} already present objects; ` +
       `${formatSize(storedBytes)} stored, ${formatSize(inlinedBytes)} inlined`,
   );
+  if (bootImage !== undefined) out.line(`Boot image: ${bootImage}`);
 }
 
-function jsonReport({ manifest, config, verity, tag, statistics, unchanged }: PullReport): object {
+function jsonReport(report: PullReport): object {
+  const { manifest, config, verity, tag, bootImage, statistics, unchanged } = report;
   return {
     manifest,
     config,
     verity,
     tag: tag ?? null,
+    boot_image: bootImage ?? null,
     unchanged,
     objects: {
       new: statistics.newObjects,

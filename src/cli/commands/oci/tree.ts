@@ -5,11 +5,12 @@ import { parseXattrFilter } from "../../../tree/transform.ts";
 import type { Arguments } from "../../arguments.ts";
 import { objectIdArgument } from "./arguments.ts";
 
-/** The tree that the arguments IMAGE, CONFIG_VERITY and --xattrs name. */
+/** The tree that the arguments IMAGE, CONFIG_VERITY, --xattrs and --bootable name. */
 export function treeArgument(repository: Repository, args: Arguments): Directory {
   const verity = args.optional("CONFIG_VERITY");
   return imageTree(repository, args.required("IMAGE"), {
     xattrs: parseXattrFilter(args.text("xattrs")!),
+    bootable: args.flag("bootable"),
     ...(verity !== undefined && {
       configStream: objectIdArgument(verity, "CONFIG_VERITY", repository.algorithm),
     }),
