@@ -1,6 +1,7 @@
 import { loadRegistryConfiguration } from "./containers/configuration.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
-import { enforcePolicy } from "./policy.ts";
+import { imagePolicy } from "./policy/policy.ts";
+import { verifiedSource } from "./policy/verified-source.ts";
 import type { ImageReference, ReferencesByTransport, Transport } from "./reference.ts";
 import { openRegistryRepository } from "./registry/client.ts";
 import type { RetryListener } from "./registry/retry.ts";
@@ -57,7 +58,8 @@ const OPENERS: {
 };
 
 /**
- * Opens what a reference names, if the signature policy lets it in; nothing of the image is read yet.
+ * Opens what a reference names, if the signature policy lets it in; nothing of the image is read yet. Its manifest is
+ * only given out when it is signed as the policy demands.
  * @param temporaryDirectory descriptor of a directory for unnamed files.
  */
 export function openSource(
@@ -65,10 +67,12 @@ export function openSource(
   temporaryDirectory: number,
   { platform = hostPlatform(), anyPlatform = false, policyFile, registries, onRetry }: SourceOptions = {},
 ): ImageSource {
-  enforcePolicy(reference, policyFile);
+  const policy = imagePolicy(reference, policyFile, () => registries ?? loadRegistryConfiguration());
+  policy.admit();
   const open = OPENERS[reference.transport] as (
     reference: ImageReference,
     context: SourceContext,
   ) => ImageSource;
-  return open(reference, { selection: { platform, anyPlatform }, temporaryDirectory, registries, onRetry });
+  const context = { selection: { platform, anyPlatform }, temporaryDirectory, registries, onRetry };
+  return verifiedSource(open(reference, context), policy);
 }

@@ -1,13 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { CfsError, describeError, kindOf } from "../../src/errors.ts";
-import { enforcePolicy } from "../../src/oci/policy.ts";
+import { imagePolicy } from "../../src/oci/policy/policy.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { Scratch } from "../repository/support.ts";
 
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
 const SIGNED = [{ type: "signedBy", keyType: "GPGKeys", keyPath: "/key" }];
+const KEYLESS = [
+  {
+    type: "sigstoreSigned",
+    fulcio: { caPath: "/ca", oidcIssuer: "https://issuer.example", subjectEmail: "a@example.org" },
+    rekorPublicKeyPath: "/rekor",
+  },
+];
 
 function answer(policy: unknown, reference: (scratch: Scratch) => string): string {
   using scratch = new Scratch();
@@ -16,7 +23,7 @@ function answer(policy: unknown, reference: (scratch: Scratch) => string): strin
   const text = typeof policy === "string" ? policy : JSON.stringify(policy).replaceAll("$DIR", scratch.path);
   writeFileSync(scratch.join("policy.json"), text);
   try {
-    enforcePolicy(parseReference(reference(scratch)), scratch.join("policy.json"));
+    imagePolicy(parseReference(reference(scratch)), scratch.join("policy.json")).admit();
     return "accepted";
   } catch (error) {
     if (!(error instanceof CfsError)) throw error;
@@ -42,7 +49,8 @@ describe("signature policy", () => {
     ["links are resolved", local({ "$DIR/images/app": ACCEPT }), throughLink, "accepted"],
     ["a name that only begins the same", local({ "$DIR/ima": ACCEPT }), oci, "Permission"],
     ["all requirements must be met", { default: [...ACCEPT, ...REJECT] }, oci, "Permission"],
-    ["signatures that can't be checked", { default: SIGNED }, oci, "Unsupported"],
+    ["signatures that can't be checked", { default: KEYLESS }, oci, "Unsupported"],
+    ["a signature for a name that the image has not", { default: SIGNED }, oci, "Permission"],
     ["no requirement at all", { default: [] }, oci, "Invalid"],
     ["no default", { transports: {} }, oci, "Invalid"],
     ["no JSON", "{", oci, "Invalid"],
@@ -51,13 +59,13 @@ describe("signature policy", () => {
       "a scope that is inherited",
       local(JSON.parse('{"__proto__": [{"type": "insecureAcceptAnything"}]}')),
       oci,
-      "Permission",
+      "Invalid",
     ],
   ])("%s", (_, policy, reference, expected) => {
     expect(answer(policy, reference).split(":")[0]).toBe(expected);
   });
 
   test("a policy that is named must be there", () => {
-    expect(() => enforcePolicy(parseReference("oci:x"), "/nonexistent/policy.json")).toThrow("No such file");
+    expect(() => imagePolicy(parseReference("oci:x"), "/nonexistent/policy.json")).toThrow("No such file");
   });
 });
