@@ -4,7 +4,7 @@ import { listReferrers } from "../../../oci/referrers.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
-import { printImage } from "./image-table.ts";
+import { printSummary } from "./image-summary.ts";
 
 /** `cfsctl oci inspect IMAGE` */
 export function run(context: Context, args: Arguments): void {
@@ -18,8 +18,8 @@ export function run(context: Context, args: Arguments): void {
   }
   const image = openImage(repository, name);
   const { manifest, config } = image;
-  if (args.flag("table")) {
-    printImage(context, repository, image);
+  if (args.flag("summary")) {
+    printSummary(context, repository, image);
     return;
   }
   if (args.flag("manifest")) {

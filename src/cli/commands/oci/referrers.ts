@@ -72,8 +72,14 @@ async function listAtSource(context: Context, repository: Repository, args: Argu
   );
 }
 
-function row({ digest, artifactType, size, contentSize = size, tags = [] }: Listed): string[] {
-  return [digest, artifactType, formatBytes(contentSize), tags.join(", ")];
+/** How large it is and what tags it has is only known of one in the repository. */
+function row({ digest, artifactType, contentSize, tags }: Listed): string[] {
+  return [
+    digest,
+    artifactType,
+    contentSize === undefined ? "-" : formatBytes(contentSize),
+    tags === undefined ? "-" : tags.join(", "),
+  ];
 }
 
 function jsonReferrer({ contentSize, tags, ...one }: Listed): object {
