@@ -7,7 +7,7 @@ import { linkStream } from "../../repository/streams.ts";
 import { fstatfs } from "../../sys/stat.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
 import type { OciDigest } from "../digest.ts";
-import { layerCompression } from "../media-types.ts";
+import { DOCKER_LAYER_GZIP, layerCompression } from "../media-types.ts";
 import type { BlobStore, RemoteBlobs } from "../source.ts";
 import { blobStream, layerStream } from "../streams.ts";
 import type { BlobLocation } from "./blob-input.ts";
@@ -221,8 +221,9 @@ function layerTask(layer: ImageLayer, options: ImportOptions, plan?: ChunkedPlan
 /** The blob of a layer that is yet to be opened. */
 function blobOf({ descriptor, id }: ImageLayer, { kind }: ImportOptions): BlobLocation {
   const { digest, size, mediaType } = descriptor;
-  // A blob with the digest of the plain tar is just that: manifests made of docker's archives say gzip all the same.
-  const compression = kind === "blob" || digest === id ? "none" : layerCompression(mediaType);
+  // Manifests made of docker's archives say gzip of plain tars; these have the digest of what they hold.
+  const isPlain = kind === "blob" || (mediaType === DOCKER_LAYER_GZIP && digest === id);
+  const compression = isPlain ? "none" : layerCompression(mediaType);
   if (compression === undefined) {
     throw new CfsError("Unsupported", `layer ${digest} has media type ${mediaType}, which is no tar layer`, {
       hint: "images have tar layers, plain or compressed with gzip or zstd",
