@@ -44,8 +44,8 @@ export function loadRegistryConfiguration(
     get conf() {
       return registriesConf();
     },
-    endpoints(reference) {
-      const endpoints = endpointsOf(reference, registriesConf());
+    endpoints(reference, access) {
+      const endpoints = endpointsOf(reference, registriesConf(), access);
       return tlsVerify ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, insecure: true }));
     },
     credentials(host, path) {

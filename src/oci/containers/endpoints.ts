@@ -1,15 +1,20 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { DEFAULT_HOST, parseDockerReference } from "../registry/reference.ts";
-import type { DockerReference, Endpoint } from "../registry/types.ts";
+import type { DockerReference, Endpoint, RegistryAccess } from "../registry/types.ts";
 import type { Mirror, RegistryTable } from "./registries-conf.ts";
 import type { MergedRegistriesConf } from "./registries-conf-files.ts";
 import { fullName } from "./scopes.ts";
 
 /**
- * Where an image can be had, in the order in which the places are to be tried: mirrors, then the registry itself.
+ * Where an image can be had, in the order in which the places are to be tried: mirrors, then the registry itself. Names
+ * are not rewritten to push: the tables speak of reading only, but for `insecure` and `blocked`.
  * @throws CfsError Permission when the registry is blocked, Invalid when a rewritten name is none
  */
-export function endpointsOf(reference: DockerReference, conf: MergedRegistriesConf): readonly Endpoint[] {
+export function endpointsOf(
+  reference: DockerReference,
+  conf: MergedRegistriesConf,
+  access: RegistryAccess = "pull",
+): readonly Endpoint[] {
   const name = fullName(reference);
   const { table, matched } = findRegistry(name, conf) ?? {};
   if (table === undefined || matched === undefined)
@@ -19,6 +24,7 @@ export function endpointsOf(reference: DockerReference, conf: MergedRegistriesCo
       data: { file: table.file, registry: table.prefix },
     });
   }
+  if (access === "push") return [{ host: reference.host, path: reference.path, insecure: table.insecure }];
   const rest = name.slice(matched);
   const isDigest = reference.digest !== undefined;
   const places: Pick<Mirror, "location" | "insecure">[] = table.mirrors.filter(

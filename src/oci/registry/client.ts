@@ -14,11 +14,17 @@ import { streamBlobRanges } from "./ranges.ts";
 import { fetchReferrers } from "./referrers.ts";
 import { DEFAULT_RETRIES, type RetryListener, type RetryPolicy } from "./retry.ts";
 import { Session } from "./session.ts";
-import type { DockerReference, RegistryConfiguration, RegistryRepository, UploadContent } from "./types.ts";
+import type {
+  DockerReference,
+  RegistryAccess,
+  RegistryConfiguration,
+  RegistryRepository,
+  UploadContent,
+} from "./types.ts";
 
 export interface ClientOptions {
   /** What is going to be done; `pull` by default. Mirrors are only read from. */
-  readonly access?: "pull" | "push";
+  readonly access?: RegistryAccess;
   readonly retries?: RetryPolicy;
   readonly timeouts?: Timeouts;
   /** Told before each pause after a failure. */
@@ -36,12 +42,11 @@ export function openRegistryRepository(
   configuration: RegistryConfiguration,
   options: ClientOptions = {},
 ): RegistryRepository {
-  const endpoints = configuration.endpoints(reference);
   const { access = "pull", retries = DEFAULT_RETRIES, timeouts = DEFAULT_TIMEOUTS, onRetry } = options;
-  const used = access === "push" ? endpoints.slice(-1) : endpoints;
+  const endpoints = configuration.endpoints(reference, access);
   const action = access === "push" ? "pull,push" : "pull";
   return new RegistryClient(
-    used.map((endpoint) => new Session(endpoint, configuration, { action, retries, timeouts, onRetry })),
+    endpoints.map((endpoint) => new Session(endpoint, configuration, { action, retries, timeouts, onRetry })),
     options.signal ?? new AbortController().signal,
   );
 }

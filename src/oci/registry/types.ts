@@ -12,6 +12,8 @@ export interface DockerReference {
   readonly digest: OciDigest | undefined;
 }
 
+export type RegistryAccess = "pull" | "push";
+
 /** Where a repository can be reached, once mirrors and rewritten locations are considered. */
 export interface Endpoint {
   /** `HOST[:PORT]`; `docker.io` is not yet the host of its API. */
@@ -40,8 +42,11 @@ export interface TlsFiles {
 
 /** What a client has to know about the user's configuration. */
 export interface RegistryConfiguration {
-  /** In the order in which they are to be tried. @throws CfsError Permission when it is blocked */
-  endpoints(reference: DockerReference): readonly Endpoint[];
+  /**
+   * In the order in which they are to be tried. To push, there is only the registry that the reference names.
+   * @throws CfsError Permission when it is blocked
+   */
+  endpoints(reference: DockerReference, access?: RegistryAccess): readonly Endpoint[];
   /** @param host of the endpoint; @param path of the repository there */
   credentials(host: string, path: string): Promise<Credentials | undefined>;
   tls(host: string): TlsFiles;

@@ -137,6 +137,16 @@ location = "cache.test/hub"
     expect(endpoints(name, places)).toEqual(expected);
   });
 
+  test("to push, there are neither mirrors nor other names", () => {
+    using places = testPlaces({ [MAIN]: `${MAN_PAGE}[[registry]]\nlocation = "b.test"\nblocked = true\n` });
+    const conf = readRegistriesConf(places);
+    const push = (name: string) => endpointsOf(parseDockerReference(name), conf, "push");
+    expect(push("example.com/foo/image")).toEqual([
+      { host: "example.com", path: "foo/image", insecure: false },
+    ]);
+    expect(failure(() => push("b.test/a"))).toContain("is blocked");
+  });
+
   test("a blocked registry is refused, with the file that says so", () => {
     using places = testPlaces({ [MAIN]: '[[registry]]\nlocation = "bad.test/a"\nblocked = true\n' });
     let error: unknown;
