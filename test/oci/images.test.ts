@@ -25,6 +25,7 @@ interface Expected {
   "compute-id"?: Record<"sha256" | "sha512", Record<string, ObjectId>>;
   dump?: string | { latin1: string };
   "dump --xattrs keep-user-xattrs"?: string | { latin1: string };
+  "dump --bootable"?: string | { latin1: string };
 }
 
 const IMAGES = join(FIXTURES, "images");
@@ -68,8 +69,8 @@ function text(value: string | { latin1: string }): string {
   return typeof value === "string" ? value : value.latin1;
 }
 
-function dump(repository: Repository, xattrs: XattrFilter): string {
-  return [...dumpTree(imageTree(repository, "img:1", { xattrs }))].join("");
+function dump(repository: Repository, xattrs: XattrFilter, bootable = false): string {
+  return [...dumpTree(imageTree(repository, "img:1", { xattrs, bootable }))].join("");
 }
 
 function streamIds(repository: Repository, path: string): Record<string, ObjectId> {
@@ -167,10 +168,10 @@ for (const algorithm of [SHA256, SHA512] as Algorithm[]) {
         await expectIntact(repository);
 
         for (const [form, id] of Object.entries(expected["compute-id"]?.[hash] ?? {})) {
-          if (form.includes("--bootable")) continue;
+          const bootable = form.includes("--bootable");
           const xattrs = form.includes("keep-user-xattrs") ? "keep-user-xattrs" : "allowlist-only";
           const version = Number(form[1]) as 0 | 1 | 2;
-          const image = writeImage(imageTree(repository, "img:1", { xattrs }), version, algorithm);
+          const image = writeImage(imageTree(repository, "img:1", { xattrs, bootable }), version, algorithm);
           expect(`${form}: ${fsVerityDigest(image, algorithm)}`).toBe(`${form}: ${id}`);
         }
         if (algorithm !== SHA256 || expected.dump === undefined) return;
@@ -178,6 +179,8 @@ for (const algorithm of [SHA256, SHA512] as Algorithm[]) {
         expect(dump(repository, "keep-user-xattrs")).toBe(
           text(expected["dump --xattrs keep-user-xattrs"] ?? expected.dump),
         );
+        const bootable = expected["dump --bootable"];
+        if (bootable !== undefined) expect(dump(repository, "allowlist-only", true)).toBe(text(bootable));
       });
     }
   });
