@@ -113,10 +113,10 @@ export function commitArtifact(
     repository,
     manifest.layers.map(({ digest }) => digest),
   );
-  // Most artifacts have the same empty config: its references are those of all of them together.
   const configDigest = manifest.config.digest;
-  const previous = readConfigRefs(repository, configDigest);
-  const configId = storeDocument(repository, CONTENT_CONFIG, configBytes, [...previous, ...layerRefs]);
+  const configId =
+    findSharedConfig(repository, configDigest, configBytes) ??
+    storeDocument(repository, CONTENT_CONFIG, configBytes, layerRefs);
   const manifestId = storeDocument(repository, CONTENT_MANIFEST, manifest.bytes, [
     [configRef(configDigest), configId],
     ...layerRefs,
@@ -130,6 +130,29 @@ export function commitArtifact(
     ],
   );
   return { manifestStream: manifestId, configStream: configId, images: [] };
+}
+
+/**
+ * The stream of a config that is there and complete. Most artifacts have the same empty config. Its stream names the
+ * layers of the one that came first and is not replaced, since the manifests of others lead to it by its object, and
+ * garbage collection of composefs-rs keeps what a config needs only under the link that has its name.
+ */
+function findSharedConfig(
+  repository: Repository,
+  digest: OciDigest,
+  bytes: Uint8Array<ArrayBufferLike>,
+): ObjectId | undefined {
+  try {
+    const id = lookUpStream(repository, configStream(digest));
+    if (id === undefined) return undefined;
+    const stored = readDocument(repository, id, CONTENT_CONFIG, MAX_CONFIG_SIZE);
+    const isComplete = [...stored.namedRefs.values()].every((ref) => repository.objects.has(ref));
+    return isComplete && Buffer.compare(stored.bytes, bytes) === 0 ? id : undefined;
+  } catch (error) {
+    // Whatever is missing or damaged is made again.
+    if (error instanceof CfsError) return undefined;
+    throw error;
+  }
 }
 
 /**
