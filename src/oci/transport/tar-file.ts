@@ -6,7 +6,7 @@ import { O_NONBLOCK, O_RDONLY, open } from "../../sys/file.ts";
 import { fstat, isRegular } from "../../sys/stat.ts";
 import type { BlobReader } from "../source.ts";
 import { compressionOf, decompressPart, type FilePart } from "./decompress-file.ts";
-import { listMembers, type TarMembers } from "./tar-members.ts";
+import { listMembers, plainPath, type TarMembers } from "./tar-members.ts";
 
 /** As many symbolic links are followed for one name. */
 const MAX_LINKS = 8;
@@ -66,7 +66,7 @@ export class TarFile implements Disposable {
    * @param links whether symbolic links in its place are followed, as long as they stay in the archive.
    */
   find(path: string, links: "follow" | "refuse"): FilePart | undefined {
-    let at: string | undefined = fromText(path);
+    let at: string | undefined = plainPath(fromText(path));
     for (let followed = 0; at !== undefined && followed <= MAX_LINKS; followed++) {
       const member = this.#members.get(at);
       if (member === undefined || !("target" in member)) return member;

@@ -16,7 +16,7 @@ const HEADER_READ = 64 * 1024;
 /** A regular file, or a symbolic link with its text. */
 export type TarMember = FilePart | { readonly target: ByteString };
 
-/** By path, without `.` components and slashes that mean nothing. */
+/** By plain path. */
 export type TarMembers = ReadonlyMap<ByteString, TarMember>;
 
 /**
@@ -64,7 +64,7 @@ function addMember(members: Map<ByteString, TarMember>, entry: TarEntry, body: F
   const member = memberOf(members, entry, body);
   if (member === undefined) return;
   if (members.size >= MAX_MEMBERS) throw new CfsError("Invalid", "the archive has too many members");
-  members.set(normalize(entry.path), member);
+  members.set(plainPath(entry.path), member);
 }
 
 function memberOf(members: TarMembers, entry: TarEntry, body: FilePart): TarMember | undefined {
@@ -75,13 +75,14 @@ function memberOf(members: TarMembers, entry: TarEntry, body: FilePart): TarMemb
     case "symlink":
       return { target: entry.linkName };
     case "hardlink":
-      return members.get(normalize(entry.linkName));
+      return members.get(plainPath(entry.linkName));
     default:
       return undefined;
   }
 }
 
-function normalize(path: ByteString): ByteString {
+/** A path without `.` components and slashes that mean nothing. */
+export function plainPath(path: ByteString): ByteString {
   return path
     .split("/")
     .filter((component) => component !== "." && component !== "")
