@@ -1,11 +1,12 @@
 import { CfsError, describeError, withContext } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
+import { parseImageNames } from "../../../oci/containers/short-names.ts";
 import { BOOT_COMBINATIONS, findBootImage } from "../../../oci/find-boot-image.ts";
-import { openSource } from "../../../oci/open-source.ts";
+import { openFirst } from "../../../oci/open-first.ts";
+import { openSource, type SourceOptions } from "../../../oci/open-source.ts";
 import { formatPlatform, parsePlatform } from "../../../oci/platform.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
-import { parseReference } from "../../../oci/reference.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import { type ObjectId, parseObjectId } from "../../../verity/digest.ts";
 import type { Arguments } from "../../arguments.ts";
@@ -16,23 +17,28 @@ import { openRepository } from "../../repository.ts";
 
 /** `cfsctl oci pull IMAGE [NAME]` */
 export async function run(context: Context, args: Arguments): Promise<void> {
-  const reference = parseReference(args.required("IMAGE"));
+  const registries = loadRegistryConfiguration(registryOptions(args));
+  const references = parseImageNames(args.required("IMAGE"), () => registries.conf);
   const platform = args.text("platform");
   const allPlatforms = args.flag("all-platforms");
   using repository = openRepository(context);
   repository.ensureWritable();
   const expected = expectedDigest(args, repository);
   const policyFile = args.text("signature-policy");
-  using source = openSource(reference, repository.dir.fd, {
+  const sourceOptions: SourceOptions = {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     ...(policyFile !== undefined && { policyFile }),
     anyPlatform: allPlatforms,
-    registries: loadRegistryConfiguration(registryOptions(args)),
+    registries,
     onRetry: (error, delay) => {
       const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
       context.progress.event({ type: "message", text });
     },
-  });
+  };
+  const { reference, source: opened } = await openFirst(references, (candidate) =>
+    openSource(candidate, repository.dir.fd, sourceOptions),
+  );
+  using source = opened;
   const { jobs } = context.globals;
   const options: PullOptions = {
     tag: args.optional("NAME") ?? reference.text,
