@@ -1,0 +1,347 @@
+import { describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { type OciDigest, parseDigest } from "../../src/oci/digest.ts";
+import { listTaggedImages } from "../../src/oci/list.ts";
+import { openSource } from "../../src/oci/open-source.ts";
+import { pullReferrers } from "../../src/oci/pull/referrers.ts";
+import { parseReference } from "../../src/oci/reference.ts";
+import {
+  listReferrers,
+  referrerCondition,
+  sourceReferrers,
+  storedReferrers,
+} from "../../src/oci/referrers.ts";
+import { removeTag } from "../../src/oci/tags.ts";
+import { checkRepository } from "../../src/repository/fsck.ts";
+import { collectGarbage } from "../../src/repository/gc.ts";
+import { Repository } from "../../src/repository/repository.ts";
+import { SHA256, SHA512 } from "../../src/verity/digest.ts";
+import { blobPath, digestOf, writeLayout } from "../support/oci-layout.ts";
+import { findReference } from "../support/reference.ts";
+import { directory, file, noise, writeTar } from "../support/tar-writer.ts";
+import { type TempDir, tempDir } from "../support/temp.ts";
+import { newRepository, pull } from "./support.ts";
+
+const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
+/** Of `{}`, as the OCI image specification gives it. */
+const EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+interface Artifact {
+  readonly tag: string;
+  readonly type?: string;
+  readonly subject?: string;
+  readonly blobs?: readonly Uint8Array[];
+  readonly config?: { readonly mediaType: string; readonly bytes: Uint8Array };
+  readonly annotations?: Record<string, string>;
+}
+
+/** Adds an artifact to a layout; returns its digest. */
+function addArtifact(
+  layout: string,
+  { tag, type, subject, blobs = [], config, annotations }: Artifact,
+): OciDigest {
+  const put = (mediaType: string, bytes: Uint8Array) => {
+    const digest = digestOf(bytes);
+    writeFileSync(blobPath(layout, digest), bytes);
+    return { mediaType, digest, size: bytes.length };
+  };
+  const manifest = put(
+    MANIFEST_TYPE,
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MANIFEST_TYPE,
+        ...(type !== undefined && { artifactType: type }),
+        config: put(
+          config?.mediaType ?? "application/vnd.oci.empty.v1+json",
+          config?.bytes ?? Buffer.from("{}"),
+        ),
+        layers: blobs.map((blob) => put("application/x-anything", blob)),
+        ...(subject !== undefined && { subject: { mediaType: MANIFEST_TYPE, digest: subject, size: 1 } }),
+        ...(annotations !== undefined && { annotations }),
+      }),
+    ),
+  );
+  const path = join(layout, "index.json");
+  const index = JSON.parse(readFileSync(path, "utf8"));
+  index.manifests.push({ ...manifest, annotations: { "org.opencontainers.image.ref.name": tag } });
+  writeFileSync(path, JSON.stringify(index));
+  return parseDigest(manifest.digest);
+}
+
+/** A layout with an image that two artifacts refer to, one of which another one refers to, and one on its own. */
+function sampleLayout(dir: TempDir) {
+  const layout = dir.join("layout");
+  const [image] = writeLayout(layout, [
+    { tag: "image", layers: [{ tar: writeTar([directory("usr/"), file("usr/x", noise(9000, 1))]) }] },
+  ]);
+  const subject = parseDigest(image!.manifest);
+  const contents = addArtifact(layout, {
+    tag: "contents",
+    type: "application/spdx+json",
+    subject,
+    blobs: [noise(3_000_000, 2), noise(10, 3)],
+    annotations: { made: "today" },
+  });
+  const signature = addArtifact(layout, { tag: "signature", type: "application/x-sig", subject });
+  const below = addArtifact(layout, {
+    tag: "below",
+    subject: contents,
+    blobs: [noise(50, 4)],
+    config: { mediaType: "application/x-config", bytes: Buffer.from('{"a":1}') },
+  });
+  const alone = addArtifact(layout, { tag: "alone", type: "application/x-free", blobs: [noise(60, 5)] });
+  return { layout, subject, contents, signature, below, alone };
+}
+
+const TAGS = ["image", "contents", "signature", "below", "alone"];
+
+async function pullAll(repository: Repository, layout: string, tags = TAGS): Promise<void> {
+  for (const tag of tags) await pull(repository, `oci:${layout}:${tag}`, { tag });
+}
+
+const gc = (repository: Repository) => collectGarbage(repository, { condition: referrerCondition });
+const noWarning = (message: string) => {
+  throw new Error(message);
+};
+
+describe.each([
+  ["SHA-256", SHA256],
+  ["SHA-512", SHA512],
+])("in a repository of %s", (_, algorithm) => {
+  test("what refers to an image is recorded and listed", async () => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature, below } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), algorithm);
+    await pullAll(repository, layout);
+    await pull(repository, `oci:${layout}:contents`, { tag: "again" });
+    expect(storedReferrers(repository, subject, noWarning)).toEqual(
+      [
+        {
+          digest: contents,
+          mediaType: MANIFEST_TYPE,
+          artifactType: "application/spdx+json",
+          size: expect.any(Number),
+          annotations: new Map([["made", "today"]]),
+          contentSize: 3_000_012,
+          tags: ["again", "contents"],
+        },
+        {
+          digest: signature,
+          mediaType: MANIFEST_TYPE,
+          artifactType: "application/x-sig",
+          size: expect.any(Number),
+          annotations: new Map(),
+          contentSize: 2,
+          tags: ["signature"],
+        },
+      ].sort((a, b) => (a.digest < b.digest ? -1 : 1)),
+    );
+    expect(storedReferrers(repository, contents, noWarning)).toMatchObject([
+      { digest: below, artifactType: "application/x-config", contentSize: 57 },
+    ]);
+    expect(readlinkSync(join(repository.path, `streams/refs/oci-referrers/${subject}/${signature}`))).toBe(
+      `../../../oci-manifest-${signature}`,
+    );
+    expect(
+      listTaggedImages(repository, noWarning).map(({ name, referrerCount, artifactType }) => [
+        name,
+        referrerCount,
+        artifactType,
+      ]),
+    ).toEqual([
+      ["again", 1, "application/spdx+json"],
+      ["alone", 0, "application/x-free"],
+      ["below", 0, "application/x-config"],
+      ["contents", 1, "application/spdx+json"],
+      ["image", 2, undefined],
+      ["signature", 0, "application/x-sig"],
+    ]);
+  });
+
+  test("composefs-rs sees the same and breaks nothing", async () => {
+    const reference = findReference();
+    if (reference === undefined) {
+      console.log("skipped: composefs-rs is not installed");
+      return;
+    }
+    using dir = tempDir();
+    const { layout } = sampleLayout(dir);
+    const path = dir.join("repo");
+    {
+      using repository = newRepository(path, algorithm);
+      await pullAll(repository, layout);
+      for (const tag of ["contents", "alone"]) removeTag(repository, tag);
+      gc(repository);
+    }
+    const run = (...args: string[]) => {
+      const { stdout, stderr, exitCode } = Bun.spawnSync([reference, "--repo", path, ...args]);
+      expect(stderr.toString()).toBe("");
+      expect(exitCode).toBe(0);
+      return stdout.toString();
+    };
+    const { images } = JSON.parse(run("oci", "images", "--json"));
+    expect(
+      Object.fromEntries(
+        images.map((i: { name: string; referrer_count: number }) => [i.name, i.referrer_count]),
+      ),
+    ).toEqual({
+      image: 2,
+      signature: 0,
+      below: 0,
+    });
+    expect(JSON.parse(run("oci", "inspect", "image")).referrers).toHaveLength(2);
+    expect(run("gc")).toContain("Objects: 0 removed");
+    expect(run("oci", "fsck")).toContain("oci images: 3/3 ok");
+    using repository = Repository.open(path);
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+  });
+});
+
+describe("garbage collection", () => {
+  test("keeps referrers without a tag as long as what they refer to", async () => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature, below } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    await pullAll(repository, layout);
+    for (const tag of ["contents", "signature", "below", "alone"]) removeTag(repository, tag);
+    gc(repository);
+    const sorted = (...digests: OciDigest[]) => digests.sort();
+    expect(Object.fromEntries(listReferrers(repository))).toEqual({
+      [subject]: sorted(contents, signature),
+      [contents]: [below],
+    });
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+
+    removeTag(repository, "image");
+    const before = gc(repository);
+    expect(listReferrers(repository).size).toBe(0);
+    expect(before.objectsRemoved).toBeGreaterThan(10);
+    expect(objectCount(repository)).toBe(0);
+    expect(readdirSync(join(repository.path, "streams"))).toEqual(["refs"]);
+  });
+
+  test("leaves the link of a tagged referrer, and finds it again when its subject comes back", async () => {
+    using dir = tempDir();
+    const { layout, subject, signature } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    // the referrer first
+    await pullAll(repository, layout, ["signature", "image"]);
+    removeTag(repository, "image");
+    gc(repository);
+    expect(listReferrers(repository).get(subject)).toEqual([signature]);
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+    await pullAll(repository, layout, ["image"]);
+    expect(storedReferrers(repository, subject, noWarning)).toHaveLength(1);
+  });
+
+  test("says in a dry run what it would do, and does nothing", async () => {
+    using dir = tempDir();
+    const { layout } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    await pullAll(repository, layout);
+    for (const tag of TAGS) removeTag(repository, tag);
+    const objects = objectCount(repository);
+    const dry = collectGarbage(repository, { condition: referrerCondition, dryRun: true });
+    expect(dry).toMatchObject({ objectsRemoved: objects, streamsPruned: 3 });
+    expect(objectCount(repository)).toBe(objects);
+    expect(listReferrers(repository).size).toBe(2);
+    expect(gc(repository).objectsRemoved).toBe(objects);
+  });
+
+  test("goes on after an interruption between the links and the objects", async () => {
+    using dir = tempDir();
+    const { layout, subject, signature } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    await pullAll(repository, layout, ["image", "signature"]);
+    for (const tag of ["image", "signature"]) removeTag(repository, tag);
+    // what an interrupted run leaves at worst: the link is gone, the objects are there
+    rmSync(join(repository.path, `streams/refs/oci-referrers/${subject}/${signature}`));
+    await pullAll(repository, layout, ["image"]);
+    gc(repository);
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+    expect(existsSync(join(repository.path, `streams/oci-manifest-${signature}`))).toBe(false);
+  });
+
+  test("a link in a circle keeps nothing", async () => {
+    using dir = tempDir();
+    const { layout, signature } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    await pullAll(repository, layout, ["signature"]);
+    const own = join(repository.path, `streams/refs/oci-referrers/${signature}`);
+    Bun.spawnSync(["mkdir", "-p", own]);
+    symlinkSync(`../../../oci-manifest-${signature}`, join(own, signature));
+    removeTag(repository, "signature");
+    gc(repository);
+    expect(objectCount(repository)).toBe(0);
+  });
+
+  test("without a condition every ref is a root", async () => {
+    using dir = tempDir();
+    const { layout, contents } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    await pullAll(repository, layout, ["contents"]);
+    removeTag(repository, "contents");
+    collectGarbage(repository);
+    expect(existsSync(join(repository.path, `streams/oci-manifest-${contents}`))).toBe(true);
+  });
+});
+
+function objectCount(repository: Repository): number {
+  return readdirSync(join(repository.path, "objects")).reduce(
+    (sum, xx) => sum + readdirSync(join(repository.path, "objects", xx)).length,
+    0,
+  );
+}
+
+test("artifacts with the same empty config share its stream, and go one by one", async () => {
+  using dir = tempDir();
+  const { layout } = sampleLayout(dir);
+  using repository = newRepository(dir.join("repo"), SHA256);
+  const link = join(repository.path, `streams/oci-config-${EMPTY}`);
+  await pullAll(repository, layout, ["signature"]);
+  const config = readlinkSync(link);
+  await pullAll(repository, layout, ["alone", "contents"]);
+  expect(readlinkSync(link)).toBe(config);
+  removeTag(repository, "contents");
+  const { bytesRemoved } = gc(repository);
+  // the large list of contents
+  expect(bytesRemoved).toBeGreaterThan(3_000_000);
+  expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+});
+
+describe("what refers to an image where it is", () => {
+  test("is listed", async () => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature } = sampleLayout(dir);
+    using source = openSource(parseReference(`oci:${layout}:image`), -1);
+    const found = await sourceReferrers(source);
+    expect(found.map((f) => f.subject)).toEqual([subject]);
+    expect(found[0]!.descriptors.map(({ digest }) => digest).sort()).toEqual([contents, signature].sort());
+    const some = await sourceReferrers(source, "application/x-sig");
+    expect(some[0]!.descriptors.map(({ digest }) => digest)).toEqual([signature]);
+  });
+
+  test("comes along when it is asked for, with what refers to it in turn", async () => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature, below } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    using source = openSource(parseReference(`oci:${layout}:image`), repository.dir.fd);
+    await pull(repository, `oci:${layout}:image`, { tag: "image" });
+    const reports = await pullReferrers(repository, source, subject, { jobs: 1 });
+    expect(reports.map(({ manifest }) => manifest).sort()).toEqual([contents, signature, below].sort());
+    gc(repository);
+    expect(listReferrers(repository).size).toBe(2);
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+    expect(listTaggedImages(repository, noWarning).map(({ name }) => name)).toEqual(["image"]);
+  });
+});
