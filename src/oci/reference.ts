@@ -1,5 +1,4 @@
 import { CfsError } from "../errors.ts";
-import { isDigest } from "./digest.ts";
 import { formatDockerReference, parseDockerReference } from "./registry/reference.ts";
 import type { DockerReference } from "./registry/types.ts";
 
@@ -142,9 +141,14 @@ function parseDockerArchive(rest: string, text: string): DockerArchiveReference 
   return { transport, path, image: Number(index), text };
 }
 
+/** Whether a docker daemon knows an image by this text without it being a name; `busybox:1` is a name. */
+export function isImageId(text: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(text);
+}
+
 function parseDaemon(rest: string, text: string): DaemonReference {
   const name = notEmpty("docker-daemon", rest);
-  return { transport: "docker-daemon", image: isDigest(name) ? name : fullName(name), text };
+  return { transport: "docker-daemon", image: isImageId(name) ? name : fullName(name), text };
 }
 
 /** `docker.io/library/NAME:latest` for `NAME`. @throws CfsError Invalid */

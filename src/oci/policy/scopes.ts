@@ -2,8 +2,7 @@ import { realpathSync } from "node:fs";
 import { dirname, normalize, resolve } from "node:path";
 import { CfsError } from "../../errors.ts";
 import { fullName, nameAndParents, repositoryName } from "../containers/scopes.ts";
-import { isDigest } from "../digest.ts";
-import type { ImageReference } from "../reference.ts";
+import { type ImageReference, isImageId } from "../reference.ts";
 import { parseDockerReference } from "../registry/reference.ts";
 import type { DockerReference } from "../registry/types.ts";
 import type { Policy, Requirement } from "./requirements.ts";
@@ -19,7 +18,7 @@ export function checkScope(transport: string, scope: string): void {
   const refuse = (why: string) => new CfsError("Invalid", `"${transport}": the scope "${scope}" ${why}`);
   if (scope === "") return;
   if (transport === "docker-archive") throw refuse("is not possible; only the empty one is");
-  if (transport === "docker-daemon" && isDigest(scope))
+  if (transport === "docker-daemon" && isImageId(scope))
     throw refuse("is an ID, for which there are no scopes");
   if (!PATHS.has(transport)) return;
   if (!scope.startsWith("/")) throw refuse("must be an absolute path");
@@ -50,7 +49,7 @@ export function scopesOf(reference: ImageReference): string[] {
     case "docker":
       return [...scopesOfName(reference.name), ""];
     case "docker-daemon":
-      return isDigest(reference.image) ? [""] : [...scopesOfName(parseDockerReference(reference.image)), ""];
+      return isImageId(reference.image) ? [""] : [...scopesOfName(parseDockerReference(reference.image)), ""];
     case "docker-archive":
       return [""];
     case "dir": {

@@ -1,5 +1,5 @@
-import { isDigest, type OciDigest } from "../digest.ts";
-import type { ImageReference } from "../reference.ts";
+import type { OciDigest } from "../digest.ts";
+import { type ImageReference, isImageId } from "../reference.ts";
 import { parseDockerReference } from "../registry/reference.ts";
 import type { FoundManifest } from "../source.ts";
 import { problemOfIdentity, problemOfNameless } from "./identity-rule.ts";
@@ -27,7 +27,7 @@ export function wantedName(reference: ImageReference): ImageName | undefined {
   if (reference.transport === "docker") return nameOf(reference.name);
   if (reference.transport !== "docker-archive" && reference.transport !== "docker-daemon") return undefined;
   const { image } = reference;
-  if (typeof image !== "string" || isDigest(image)) return undefined;
+  if (typeof image !== "string" || isImageId(image)) return undefined;
   return nameOf(parseDockerReference(image));
 }
 

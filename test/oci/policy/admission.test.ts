@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { CfsError, describeError, kindOf } from "../../src/errors.ts";
-import { imagePolicy } from "../../src/oci/policy/policy.ts";
-import { parseReference } from "../../src/oci/reference.ts";
-import { Scratch } from "../repository/support.ts";
+import { CfsError, describeError, kindOf } from "../../../src/errors.ts";
+import { imagePolicy } from "../../../src/oci/policy/policy.ts";
+import { parseReference } from "../../../src/oci/reference.ts";
+import { Scratch } from "../../repository/support.ts";
 
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
