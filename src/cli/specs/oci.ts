@@ -26,6 +26,7 @@ export const OCI_COMMAND: CommandSpec = {
         "Reads docker://NAME[:TAG][@DIGEST], oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], " +
         "docker-archive:FILE[:NAME:TAG|:@INDEX], dir:DIRECTORY and docker-daemon:NAME[:TAG]; " +
         "archives may be compressed with gzip or zstd. " +
+        "A name without a transport is one of a registry when it begins with a host, or when registries.conf knows it. " +
         "Everything is verified before it is linked, and the tag is written last. An image that is already there is " +
         "only checked for completeness; what is missing is brought back.",
       positionals: [
@@ -234,6 +235,11 @@ export const OCI_COMMAND: CommandSpec = {
       positionals: [IMAGE, { name: "DEST", help: "Where to publish it" }],
       options: [
         {
+          name: "all-platforms",
+          kind: "boolean",
+          help: "Publish the images of all platforms, and the index, that were pulled with this option",
+        },
+        {
           name: "compression",
           kind: "enum",
           choices: [
@@ -296,6 +302,27 @@ export const OCI_COMMAND: CommandSpec = {
         JSON_OPTION,
       ],
       load: () => import("../commands/oci/copy.ts"),
+    },
+    {
+      name: "seal",
+      summary: "Record in an image which EROFS image belongs to it",
+      description:
+        "Writes the digest of the EROFS image as label containers.composefs.fsverity into a copy of the config, and " +
+        "tags the image with this config. Layers stay the same; the digest of the image changes. A sealed image is " +
+        "only tagged by pull when it can be made with this digest, and only what the seal means is mounted.",
+      positionals: [IMAGE],
+      options: [
+        {
+          name: "tag",
+          kind: "string",
+          value: "NAME",
+          notEmpty: true,
+          help: "Tag for the sealed image; that of the image unless given",
+        },
+        { ...BOOTABLE_OPTION, help: "Seal the bootable image: /boot and /sysroot empty, SELinux labels set" },
+        JSON_OPTION,
+      ],
+      load: () => import("../commands/oci/seal.ts"),
     },
     {
       name: "fsck",
