@@ -5,6 +5,8 @@ import { type Compression, Stepper } from "./sync.ts";
 /** What levels mean: gzip 1 to 9, zstd 1 to 22. More takes longer. */
 export const MAX_LEVELS: Readonly<Record<Compression, number>> = { none: 0, gzip: 9, zstd: 22 };
 
+const BLOCK = 256 * 1024;
+
 type Bytes = Uint8Array<ArrayBufferLike>;
 type Sink = (piece: Bytes) => void;
 
@@ -22,6 +24,9 @@ class SteppedCompressor implements Compressor {
   readonly #onward: number;
   readonly #ending: number;
   readonly #out = new Uint8Array(128 * 1024);
+  /** zlib finds other matches when it is given its input in other pieces: it always gets whole blocks. */
+  readonly #block = new Uint8Array(BLOCK);
+  #filled = 0;
 
   constructor(coder: unknown, onward: number, ending: number) {
     this.#stepper = new Stepper(coder);
@@ -30,12 +35,24 @@ class SteppedCompressor implements Compressor {
   }
 
   write(data: Bytes, sink: Sink): void {
-    // An empty zstd frame would otherwise be begun, and get another header.
-    if (data.length > 0) this.#run(this.#onward, data, sink);
+    for (let at = 0; at < data.length; ) {
+      if (this.#filled === 0 && data.length - at >= BLOCK) {
+        this.#run(this.#onward, data.subarray(at, at + BLOCK), sink);
+        at += BLOCK;
+        continue;
+      }
+      const piece = data.subarray(at, at + BLOCK - this.#filled);
+      this.#block.set(piece, this.#filled);
+      this.#filled += piece.length;
+      at += piece.length;
+      if (this.#filled < BLOCK) return;
+      this.#run(this.#onward, this.#block, sink);
+      this.#filled = 0;
+    }
   }
 
   end(sink: Sink): void {
-    this.#run(this.#ending, new Uint8Array(0), sink);
+    this.#run(this.#ending, this.#block.subarray(0, this.#filled), sink);
   }
 
   close(): void {

@@ -2,10 +2,11 @@ import type { Descriptor } from "../descriptor.ts";
 import { computeDigest, type OciDigest } from "../digest.ts";
 import { asObject, type JsonObject, parseJsonObject } from "../json.ts";
 import type { Manifest } from "../manifest.ts";
-import { DOCKER_MANIFEST } from "../media-types.ts";
+import { DOCKER_MANIFEST, OCI_INDEX } from "../media-types.ts";
+import type { StoredIndex } from "../stored-index.ts";
 import type { Publication } from "./target.ts";
 
-/** Annotation of a manifest whose layers were compressed anew: the digest of the manifest that was pulled. */
+/** Annotation of a manifest or index whose layers were compressed anew: the digest of what was pulled. */
 export const REPACKED_FROM = "org.composefs.cfsctl.repacked-from";
 
 /** Annotations that speak of the compressed bytes of a layer, which are others now. */
@@ -64,7 +65,48 @@ export function repackedManifest(manifest: Manifest, layers: readonly PublishedL
   };
 }
 
-function repackedAnnotations({ annotations, digest }: Manifest): ReadonlyMap<string, string> {
+/**
+ * The index that lists the manifests as they are published; the one in the repository when all are as they were.
+ * @param published by the digest that the repository's index has.
+ */
+export function repackedIndex(
+  stored: StoredIndex,
+  published: ReadonlyMap<OciDigest, Publication>,
+): Publication {
+  const { bytes, digest, mediaType, index } = stored;
+  const isOriginal = index.manifests.every((entry) => published.get(entry.digest)!.digest === entry.digest);
+  const same = { subject: undefined, artifactType: undefined, annotations: index.annotations };
+  if (isOriginal) return { bytes, digest, mediaType, ...same };
+  const original = parseJsonObject(bytes, "index");
+  const annotations = repackedAnnotations({ annotations: index.annotations, digest });
+  const manifests = (original.manifests as readonly unknown[]).map((value, i) => {
+    const document = published.get(index.manifests[i]!.digest)!;
+    return {
+      ...asObject(value, `index: manifest ${i}`),
+      digest: document.digest,
+      size: document.bytes.length,
+    };
+  });
+  const isDocker = mediaType !== OCI_INDEX;
+  const repacked = {
+    ...original,
+    manifests,
+    ...(!isDocker && { annotations: Object.fromEntries(annotations) }),
+  };
+  const repackedBytes = new Uint8Array(Buffer.from(JSON.stringify(repacked)));
+  return {
+    bytes: repackedBytes,
+    digest: computeDigest(repackedBytes),
+    mediaType,
+    ...same,
+    ...(!isDocker && { annotations }),
+  };
+}
+
+function repackedAnnotations({
+  annotations,
+  digest,
+}: Pick<Manifest, "annotations" | "digest">): ReadonlyMap<string, string> {
   const origin = annotations.get(REPACKED_FROM) ?? digest;
   const all = [...annotations].filter(([key]) => key !== REPACKED_FROM);
   return new Map([...all, [REPACKED_FROM, origin] as const].sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -4,7 +4,14 @@ import type { Compression } from "../../../compress/sync.ts";
 import { CfsError, describeError } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { openTarget } from "../../../oci/push/open-target.ts";
-import { type PushReport, pushImage } from "../../../oci/push/push.ts";
+import {
+  type IndexPushReport,
+  type PushReport,
+  pushAllPlatforms,
+  pushImage,
+} from "../../../oci/push/push.ts";
+import type { PushOptions } from "../../../oci/push/push-blobs.ts";
+import type { BlobOutcome } from "../../../oci/push/target.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { formatDuration, formatSize } from "../../format-bytes.ts";
@@ -29,14 +36,17 @@ export async function run(context: Context, args: Arguments): Promise<void> {
       context.progress.event({ type: "message", text });
     },
   });
-  const report = await pushImage(repository, name, target, {
+  const options: PushOptions = {
     compression,
     level,
     progress: context.progress,
     ...(jobs !== undefined && { jobs }),
-  });
-  if (digestFile !== undefined) writeFileSync(digestFile, report.manifest);
-  if (args.flag("json")) context.out.json(jsonReport(report, destination));
+  };
+  const report = args.flag("all-platforms")
+    ? await pushAllPlatforms(repository, name, target, options)
+    : await pushImage(repository, name, target, options);
+  if (digestFile !== undefined) writeFileSync(digestFile, "index" in report ? report.index : report.manifest);
+  if (args.flag("json")) context.out.json({ destination, ...jsonReport(report) });
   else printReport(context, report, destination);
 }
 
@@ -47,31 +57,45 @@ function checkLevel(compression: Compression, level: number | undefined): number
   throw new CfsError("Usage", `invalid value '${level}' for '--compression-level': ${compression} ${range}`);
 }
 
-function printReport({ out, err }: Context, report: PushReport, destination: string): void {
-  const { manifest, original, config, layers } = report;
-  const unique = [...new Map(layers.map((layer) => [layer.digest, layer])).values()];
-  const count = (outcome: string) => unique.filter((layer) => layer.outcome === outcome).length;
-  const written = unique.filter(({ outcome }) => outcome === "written");
-  const bytes = written.reduce((sum, { size }) => sum + size, 0);
-  out.line(`manifest ${manifest}`);
-  out.line(`config   ${config}`);
+function printReport({ out, err }: Context, report: PushReport | IndexPushReport, destination: string): void {
+  const images = "index" in report ? report.images : [report];
+  if ("index" in report) out.line(`index    ${report.index}`);
+  for (const { manifest, config } of images) {
+    out.line(`manifest ${manifest}`);
+    out.line(`config   ${config}`);
+  }
   out.line(`pushed   ${destination}`);
+  const layers = new Map(images.flatMap((image) => image.layers.map((layer) => [layer.original, layer])));
+  const count = (outcome: BlobOutcome) =>
+    [...layers.values()].filter((layer) => layer.outcome === outcome).length;
+  const bytes = [...layers.values()].reduce(
+    (sum, { outcome, size }) => (outcome === "written" ? sum + size : sum),
+    0,
+  );
   out.line(
-    `layers   ${written.length} new (${formatSize(bytes)}) + ${count("mounted")} mounted + ` +
+    `layers   ${count("written")} new (${formatSize(bytes)}) + ${count("mounted")} mounted + ` +
       `${count("present")} already present`,
   );
-  if (manifest !== original) {
-    err.line(
-      `cfsctl: layers were packed anew, which makes it another manifest than ${original}; ` +
-        "`oci pull --keep-blobs` keeps them as they are published",
-    );
-  }
+  const changed = images.filter(({ manifest, original }) => manifest !== original);
+  for (const { manifest, original } of changed)
+    err.line(`cfsctl: ${manifest} stands for ${original}, whose layers were packed anew`);
+  if (changed.length > 0)
+    err.line("cfsctl: with `oci pull --keep-blobs`, they are kept as they are published");
 }
 
-function jsonReport(report: PushReport, destination: string): object {
+function jsonReport(report: PushReport | IndexPushReport): object {
+  if ("index" in report) {
+    const { index, mediaType, original, images } = report;
+    return {
+      index,
+      media_type: mediaType,
+      original_index: original,
+      is_original: index === original,
+      images: images.map(jsonReport),
+    };
+  }
   const { manifest, mediaType, original, config, layers } = report;
   return {
-    destination,
     manifest,
     media_type: mediaType,
     original_manifest: original,

@@ -1,0 +1,312 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { REPACKED_FROM } from "../../../src/oci/push/repacked-manifest.ts";
+import type { Repository } from "../../../src/repository/repository.ts";
+import { openStream } from "../../../src/repository/streams.ts";
+import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
+import { Scratch } from "../../repository/support.ts";
+import { writeLayout } from "../../support/oci-layout.ts";
+import { writeSampleLayout } from "../../support/sample-images.ts";
+import { testNeeding } from "../../support/skip.ts";
+import { directory, file, noise, type TarItem, writeTar } from "../../support/tar-writer.ts";
+import { FIXTURES, newRepository, pull } from "../support.ts";
+import { failure, layoutBlob, layoutManifest, plainDigest, push } from "./support.ts";
+
+const scratch = new Scratch();
+const LAYOUT = scratch.join("layout");
+const IMAGES = writeSampleLayout(LAYOUT);
+let repository: Repository;
+beforeAll(async () => {
+  repository = newRepository(scratch.join("repository"), SHA256);
+  await pull(repository, `oci:${LAYOUT}:many`, { tag: "many" });
+  await pull(repository, `oci:${LAYOUT}:odd`, { tag: "odd", keepBlobs: true });
+});
+afterAll(() => {
+  repository[Symbol.dispose]();
+  scratch[Symbol.dispose]();
+});
+
+let count = 0;
+const newPath = () => scratch.join(`out${count++}`);
+const indexOf = (layout: string) =>
+  JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as {
+    manifests: { digest: string; annotations?: Record<string, string> }[];
+  };
+const tagsOf = (layout: string) =>
+  indexOf(layout).manifests.map((m) => m.annotations?.["org.opencontainers.image.ref.name"]);
+
+describe("layers that were not kept are made again", () => {
+  test.each(["gzip", "zstd", "none"] as const)("%s", async (compression) => {
+    const out = newPath();
+    const report = await push(repository, "many", `oci:${out}:t`, { compression, jobs: 2 });
+    expect(report.original as string).toBe(IMAGES.many.manifest);
+    expect(report.manifest).not.toBe(report.original);
+    const manifest = layoutManifest(out, report.manifest);
+    expect(manifest.annotations).toEqual({ [REPACKED_FROM]: IMAGES.many.manifest });
+    expect(manifest.config.digest).toBe(IMAGES.many.config);
+    expect(layoutBlob(out, manifest.config.digest)).toEqual(layoutBlob(LAYOUT, IMAGES.many.config));
+    const suffix = compression === "none" ? "" : `+${compression}`;
+    for (const [i, { digest, diffId }] of IMAGES.many.layers.entries()) {
+      const { mediaType, size, ...layer } = manifest.layers[i]!;
+      const blob = layoutBlob(out, layer.digest);
+      expect(blob.length).toBe(size);
+      expect(plainDigest(mediaType, new Uint8Array(blob))).toBe(diffId);
+      // one that was published as plain tar stays what it was
+      const wasPlain = digest === diffId;
+      expect(mediaType).toBe(`application/vnd.oci.image.layer.v1.tar${wasPlain ? "" : suffix}`);
+      if (wasPlain) expect(layer.digest).toBe(digest);
+    }
+    // nothing but what was announced
+    const blobs = new Set([report.manifest, report.config, ...manifest.layers.map(({ digest }) => digest)]);
+    expect(readdirSync(join(out, "blobs/sha256")).sort()).toEqual([...blobs].map((d) => d.slice(7)).sort());
+    expect(statSync(join(out, "blobs/sha256", report.config.slice(7))).mode & 0o777).toBe(0o644);
+  });
+
+  test("the same image gives the same bytes, also when it was pulled from what was pushed", async () => {
+    const out = newPath();
+    const first = await push(repository, "many", `oci:${out}:t`, { jobs: 1 });
+    const again = await push(repository, "many", `oci:${out}:t`, { jobs: 2 });
+    expect(again.manifest).toBe(first.manifest);
+    expect(again.layers.every(({ outcome }) => outcome === "present")).toBe(true);
+
+    using other = newRepository(newPath(), SHA512);
+    await pull(other, `oci:${out}:t`, { tag: "t" });
+    const third = await push(other, "t", `oci:${newPath()}:t`);
+    expect(third.manifest).toBe(first.manifest);
+  });
+
+  test("a level of compression", async () => {
+    const sizeAt = async (compression: "gzip" | "zstd", level: number) => {
+      const { layers } = await push(repository, "many", `oci:${newPath()}`, { compression, level });
+      return layers.reduce((sum, { size }) => sum + size, 0);
+    };
+    expect(await sizeAt("gzip", 9)).toBeLessThan(await sizeAt("gzip", 1));
+    expect(await sizeAt("zstd", 9)).toBeLessThan(await sizeAt("zstd", 1));
+  });
+});
+
+describe("the image stays the same", () => {
+  test("when its blobs were kept", async () => {
+    const out = newPath();
+    const report = await push(repository, "odd", `oci:${out}:t`, { compression: "zstd" });
+    expect([report.manifest, report.original] as string[]).toEqual([
+      IMAGES.odd.manifest,
+      IMAGES.odd.manifest,
+    ]);
+    for (const { digest } of IMAGES.odd.layers) layoutBlob(out, digest);
+    expect(layoutBlob(out, report.manifest)).toEqual(layoutBlob(LAYOUT, report.manifest));
+  });
+
+  test("when its layers were never compressed", async () => {
+    const layout = newPath();
+    const tars = [0, 1].map((i) => writeTar([directory("usr/"), file(`usr/${i}`, noise(200_000, i))]));
+    const layers = [...tars, tars[0]!].map((tar) => ({ tar, packing: "plain" as const }));
+    const [image] = writeLayout(layout, [{ tag: "plain", layers }]);
+    using other = newRepository(newPath(), SHA512);
+    await pull(other, `oci:${layout}:plain`, { tag: "plain" });
+    const out = newPath();
+    const report = await push(other, "plain", `oci:${out}`, { jobs: 2 });
+    expect(report.manifest as string).toBe(image!.manifest);
+    expect(layoutManifest(out, report.manifest).layers.map(({ digest }) => digest)).toEqual(
+      image!.layers.map(({ digest }) => digest),
+    );
+  });
+
+  test("when it is an artifact", async () => {
+    using other = newRepository(newPath(), SHA256);
+    const archive = `oci-archive:${join(FIXTURES, "images/artifact-platform.tar")}:t`;
+    const { manifest } = await pull(other, archive, { tag: "a" });
+    const out = newPath();
+    expect((await push(other, "a", `oci:${out}:t`)).manifest).toBe(manifest);
+    for (const { digest } of layoutManifest(out, manifest).layers) layoutBlob(out, digest);
+  });
+});
+
+describe("images of docker's schema 2", () => {
+  const DOCKER = "application/vnd.docker";
+  const layout = newPath();
+  writeLayout(layout, [
+    {
+      tag: "d",
+      layers: [{ tar: writeTar([directory("usr/"), file("usr/a", noise(1000, 1))]) }],
+      manifest: (manifest) => {
+        manifest.mediaType = `${DOCKER}.distribution.manifest.v2+json`;
+        manifest.config.mediaType = `${DOCKER}.container.image.v1+json`;
+        manifest.layers[0]!.mediaType = `${DOCKER}.image.rootfs.diff.tar.gzip`;
+      },
+    },
+  ]);
+
+  test.each([
+    ["gzip", ".gzip"],
+    ["none", ""],
+  ] as const)("keep their types, and have no annotations: %s", async (compression, suffix) => {
+    using other = newRepository(newPath(), SHA256);
+    await pull(other, `oci:${layout}:d`, { tag: "d" });
+    const out = newPath();
+    const { manifest, original } = await push(other, "d", `oci:${out}:t`, { compression });
+    expect(manifest).not.toBe(original);
+    const json = layoutManifest(out, manifest);
+    expect(json.mediaType).toBe(`${DOCKER}.distribution.manifest.v2+json`);
+    expect(json.config.mediaType).toBe(`${DOCKER}.container.image.v1+json`);
+    expect(json.layers[0]!.mediaType).toBe(`${DOCKER}.image.rootfs.diff.tar${suffix}`);
+    expect(json.annotations).toBeUndefined();
+  });
+
+  test("know no zstd", async () => {
+    using other = newRepository(newPath(), SHA256);
+    await pull(other, `oci:${layout}:d`, { tag: "d" });
+    expect(await failure(push(other, "d", `oci:${newPath()}`, { compression: "zstd" }))).toContain(
+      "manifests of docker's schema 2 have no layers compressed with zstd",
+    );
+  });
+});
+
+describe("a layout that is there already", () => {
+  test("keeps its other images and what else its index says", async () => {
+    const out = newPath();
+    mkdirSync(out);
+    const foreign = { mediaType: "text/x", digest: `sha256:${"a".repeat(64)}`, size: 1, data: "eA==" };
+    writeFileSync(
+      join(out, "index.json"),
+      JSON.stringify({ schemaVersion: 2, manifests: [foreign], annotations: { a: "b" }, other: [1] }),
+    );
+    await push(repository, "odd", `oci:${out}:one`);
+    await push(repository, "odd", `oci:${out}:two`);
+    const { manifest } = await push(repository, "many", `oci:${out}:one`);
+    await push(repository, "odd", `oci:${out}`);
+    await push(repository, "odd", `oci:${out}`);
+    expect(tagsOf(out)).toEqual([undefined, "two", "one", undefined]);
+    expect(indexOf(out)).toMatchObject({ annotations: { a: "b" }, other: [1] });
+    expect(indexOf(out).manifests[0]!).toEqual(foreign as never);
+    expect(indexOf(out).manifests[2]!.digest as string).toBe(manifest);
+    expect(readFileSync(join(out, "oci-layout"), "utf8")).toBe('{"imageLayoutVersion":"1.0.0"}');
+  });
+
+  test("gets good blobs for those that are damaged", async () => {
+    const out = newPath();
+    const { layers } = await push(repository, "odd", `oci:${out}:t`);
+    const [{ digest }] = layers as unknown as [{ digest: string }];
+    const path = join(out, "blobs/sha256", digest.slice(7));
+    const damaged = readFileSync(path);
+    damaged[100]! ^= 1;
+    writeFileSync(path, damaged);
+    expect(() => layoutBlob(out, digest)).toThrow("damaged");
+    await push(repository, "odd", `oci:${out}:t`);
+    layoutBlob(out, digest);
+  });
+
+  test.each(["blobs", "blobs/sha256", "index.json", "oci-layout"])(
+    "is not left by a link: %s",
+    async (name) => {
+      const out = newPath();
+      const elsewhere = newPath();
+      mkdirSync(elsewhere);
+      mkdirSync(name === "blobs/sha256" ? join(out, "blobs") : out, { recursive: true });
+      symlinkSync(name.startsWith("blobs") ? elsewhere : join(elsewhere, "file"), join(out, name));
+      expect(await failure(push(repository, "odd", `oci:${out}:t`))).not.toBe("");
+      expect(readdirSync(elsewhere)).toEqual([]);
+    },
+  );
+
+  test("whose index is none is left alone", async () => {
+    const out = newPath();
+    mkdirSync(out);
+    writeFileSync(join(out, "index.json"), "[]");
+    expect(await failure(push(repository, "odd", `oci:${out}:t`))).toContain("index.json is not an object");
+    expect(readFileSync(join(out, "index.json"), "utf8")).toBe("[]");
+  });
+});
+
+describe("what can't be pushed", () => {
+  test("a layer that is damaged: the layout has no image then", async () => {
+    using other = newRepository(newPath(), SHA256);
+    await pull(other, `oci:${LAYOUT}:many`, { tag: "many" });
+    const [{ diffId }] = IMAGES.many.layers as unknown as [{ diffId: string }];
+    using stream = openStream(other, `oci-layer-${diffId}`);
+    const path = join(other.path, "objects", objectPath(stream.reader.objectRefs.at(3)));
+    const bytes = readFileSync(path);
+    bytes[0]! ^= 1;
+    chmodSync(path, 0o644);
+    writeFileSync(path, bytes);
+    for (const jobs of [1, 2]) {
+      const out = newPath();
+      expect(await failure(push(other, "many", `oci:${out}:t`, { jobs }))).toContain(
+        `Layer ${diffId} has incorrect checksum`,
+      );
+      expect(existsSync(join(out, "index.json"))).toBe(false);
+    }
+  });
+
+  test.each([
+    ["nope", "oci:x", "OCI reference not found: nope"],
+    ["odd", "dir:x", "images can't be pushed to dir:"],
+    ["odd", "docker-daemon:x", "images can't be pushed to docker-daemon:"],
+    ["odd", "nonsense", "Missing ':'"],
+  ])("%s to %s", async (name, destination, message) => {
+    const path = destination.startsWith("oci:") ? `oci:${newPath()}` : destination;
+    expect(await failure(push(repository, name, path))).toContain(message);
+  });
+});
+
+describe("other tools read it", () => {
+  const run = (...command: string[]) => {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
+    if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}`);
+    return stdout.toString();
+  };
+
+  for (const compression of ["gzip", "zstd", "none"] as const) {
+    testNeeding({ tool: "skopeo" })(`skopeo copies ${compression}`, async () => {
+      const out = newPath();
+      const { manifest } = await push(repository, "many", `oci:${out}:t`, { compression });
+      const copy = newPath();
+      run("skopeo", "copy", "--insecure-policy", "-q", `oci:${out}:t`, `dir:${copy}`);
+      expect(readFileSync(join(copy, "manifest.json"))).toEqual(Buffer.from(layoutBlob(out, manifest)));
+      expect((JSON.parse(run("skopeo", "inspect", `oci:${out}:t`)) as { Digest: string }).Digest).toBe(
+        manifest,
+      );
+    });
+  }
+
+  testNeeding({ tool: "umoci" }, "root")("umoci unpacks the same files", async () => {
+    const layout = newPath();
+    const below: TarItem[] = [
+      directory("usr/"),
+      directory("usr/share/", { mode: 0o2750, uid: 3, gid: 4 }),
+      file("usr/share/large", noise(3_000_000, 1), { mode: 0o4755 }),
+      file("usr/share/gone", noise(300, 2)),
+      file("usr/share/small", "small", { xattrs: { "user.note": "kept" } }),
+      { path: "usr/link", type: "symlink", target: "share/small" },
+      { path: "usr/hard", type: "hardlink", target: "usr/share/large" },
+    ];
+    const above = [
+      directory("usr/share/"),
+      file("usr/share/.wh.gone", ""),
+      file("usr/new", noise(70_000, 3)),
+    ];
+    writeLayout(layout, [{ tag: "gz", layers: [{ tar: writeTar(below) }, { tar: writeTar(above) }] }]);
+    using other = newRepository(newPath(), SHA512);
+    await pull(other, `oci:${layout}:gz`, { tag: "gz" });
+    const out = newPath();
+    await push(other, "gz", `oci:${out}:t`);
+    const trees = [`${layout}:gz`, `${out}:t`].map((image) => {
+      const bundle = newPath();
+      run("umoci", "unpack", "--image", image, bundle);
+      const find = "find . -printf '%P %M %U %G %T@ %n %l %s\\n' | LC_ALL=C sort";
+      return run("sh", "-c", `cd ${bundle}/rootfs && ${find}; find . -type f -exec sha256sum {} + | sort`);
+    });
+    expect(trees[0]).toContain("share/small");
+    expect(trees[1]).toBe(trees[0]!);
+  });
+});
