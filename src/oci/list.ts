@@ -3,7 +3,9 @@ import type { Repository } from "../repository/repository.ts";
 import type { OciDigest } from "./digest.ts";
 import { imageConfigOf, openManifest } from "./image.ts";
 import { artifactTypeOf, isContainerImage, publishedSize } from "./manifest.ts";
+import { formatPlatform, isNoPlatform } from "./platform.ts";
 import { listReferrers } from "./referrers.ts";
+import { readStoredIndex } from "./stored-index.ts";
 import { listTags } from "./tags.ts";
 
 /** A tagged image. */
@@ -28,6 +30,14 @@ export interface ListedImage {
   readonly subject: OciDigest | undefined;
   /** Bytes of config and layers together, as they were published. */
   readonly size: number;
+  /** What the image was pulled with, when that is kept: an index of images for several platforms. */
+  readonly index: ListedIndex | undefined;
+}
+
+export interface ListedIndex {
+  readonly digest: OciDigest;
+  /** `OS/ARCH[/VARIANT]` of its images, in its order. */
+  readonly platforms: readonly string[];
 }
 
 /**
@@ -61,6 +71,7 @@ export function listTaggedImages(
         artifactType: artifactTypeOf(manifest),
         subject: manifest.subject?.digest,
         size: publishedSize(manifest),
+        index: readableIndex(repository, name, onUnreadable),
       });
     } catch (error) {
       if (!(error instanceof CfsError)) throw error;
@@ -68,4 +79,29 @@ export function listTaggedImages(
     }
   }
   return images;
+}
+
+/** A damaged index is no reason to leave out the image. */
+function readableIndex(
+  repository: Repository,
+  tag: string,
+  onUnreadable: (message: string) => void,
+): ListedIndex | undefined {
+  try {
+    return indexOf(repository, tag);
+  } catch (error) {
+    if (!(error instanceof CfsError)) throw error;
+    onUnreadable(`index of tag ${tag}: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+/** The index that is kept with a tag. @throws CfsError NotFound, Corrupt */
+export function indexOf(repository: Repository, tag: string): ListedIndex | undefined {
+  const stored = readStoredIndex(repository, tag);
+  if (stored === undefined) return undefined;
+  const platforms = stored.index.manifests.flatMap(({ platform }) =>
+    platform === undefined || isNoPlatform(platform) ? [] : [formatPlatform(platform)],
+  );
+  return { digest: stored.digest, platforms };
 }

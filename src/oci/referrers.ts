@@ -7,7 +7,7 @@ import { isDigest, type OciDigest } from "./digest.ts";
 import { readManifest } from "./image.ts";
 import { artifactTypeOf, type Manifest, publishedSize } from "./manifest.ts";
 import type { ImageSource } from "./source.ts";
-import { manifestStream } from "./streams.ts";
+import { indexStream, manifestStream } from "./streams.ts";
 import { listTags } from "./tags.ts";
 
 /** Directory below `streams/refs` with links SUBJECT/MANIFEST for manifests that refer to another one. */
@@ -48,14 +48,14 @@ export function recordReferrer(repository: Repository, { digest, subject }: Mani
 }
 
 /**
- * For garbage collection: a referrer means nothing without its subject, so its link is a root only while the subject's
- * manifest is kept by something else.
+ * For garbage collection: a referrer means nothing without its subject, so its link is a root only while the subject, a
+ * manifest or an index, is kept by something else.
  * @param ref path below `streams/refs`.
  * @returns the streams of which one must be kept; undefined for refs that are roots on their own.
  */
 export function referrerCondition(ref: string): ByteString[] | undefined {
   const subject = parseRef(ref)?.subject;
-  return subject === undefined ? undefined : [manifestStream(subject)];
+  return subject === undefined ? undefined : [manifestStream(subject), indexStream(subject)];
 }
 
 function parseRef(ref: string): { subject: OciDigest; referrer: OciDigest } | undefined {

@@ -337,7 +337,7 @@ describe("what refers to an image where it is", () => {
     using repository = newRepository(dir.join("repo"), SHA256);
     using source = openSource(parseReference(`oci:${layout}:image`), repository.dir.fd);
     await pull(repository, `oci:${layout}:image`, { tag: "image" });
-    const reports = await pullReferrers(repository, source, subject, { jobs: 1 });
+    const reports = await pullReferrers(repository, source, [subject], { jobs: 1 });
     expect(reports.map(({ manifest }) => manifest).sort()).toEqual([contents, signature, below].sort());
     gc(repository);
     expect(listReferrers(repository).size).toBe(2);

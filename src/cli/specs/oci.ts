@@ -58,6 +58,13 @@ export const OCI_COMMAND: CommandSpec = {
           help: "Also keep the compressed layers as published, so that push gives back the same image digest",
         },
         {
+          name: "referrers",
+          kind: "boolean",
+          help: "Also pull what refers to the image: signatures, lists of contents, other artifacts",
+          details:
+            "They get no tag and are kept as long as the image. With --all-platforms, also those of the index.",
+        },
+        {
           ...BOOTABLE_OPTION,
           help: "Make the bootable image too: /boot and /sysroot empty, SELinux labels set",
         },

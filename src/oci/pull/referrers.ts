@@ -10,28 +10,28 @@ import { type PullOptions, type PullReport, pullManifest } from "./pull.ts";
 const MAX_REFERRERS = 1000;
 
 /**
- * Pulls what refers to an image in the same place, without tags: the image keeps it. What refers to a referrer comes
+ * Pulls what refers to images in the same place, without tags: the images keep it. What refers to a referrer comes
  * along as well (a signature of a list of contents). Deltas, which are not for keeping, are left out.
- * @param subject a manifest that is in the repository.
+ * @param subjects manifests or indexes that are in the repository.
  * @throws CfsError Unsupported for sources that hold nothing but the image
  */
 export async function pullReferrers(
   repository: Repository,
   source: ImageSource,
-  subject: OciDigest,
+  subjects: readonly OciDigest[],
   options: Omit<PullOptions, "tag">,
 ): Promise<PullReport[]> {
   const { related } = source;
   if (related === undefined)
     throw new CfsError("Unsupported", `${source.label}: what refers to an image can't be read from there`);
   const reports: PullReport[] = [];
-  const seen = new Set<OciDigest>([subject]);
-  const pending: OciDigest[] = [subject];
+  const seen = new Set<OciDigest>(subjects);
+  const pending = [...subjects];
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
     for (const descriptor of await related.referrers(next)) {
       if (seen.has(descriptor.digest) || !isManifestType(descriptor.mediaType)) continue;
       if (reports.length === MAX_REFERRERS)
-        throw new CfsError("Invalid", `more than ${MAX_REFERRERS} manifests refer to ${subject}`);
+        throw new CfsError("Invalid", `more than ${MAX_REFERRERS} manifests refer to the image`);
       seen.add(descriptor.digest);
       const found = await related.readDocument(
         descriptor,

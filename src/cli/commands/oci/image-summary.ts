@@ -2,6 +2,7 @@ import { CfsError, describeError } from "../../../errors.ts";
 import type { ImageConfig } from "../../../oci/config.ts";
 import { imageConfigOf, type StoredImage } from "../../../oci/image.ts";
 import { linkedImageRefs } from "../../../oci/image-refs.ts";
+import { indexOf } from "../../../oci/list.ts";
 import { artifactTypeOf, publishedSize } from "../../../oci/manifest.ts";
 import { storedReferrers } from "../../../oci/referrers.ts";
 import { sealsOf } from "../../../oci/seal.ts";
@@ -25,6 +26,10 @@ export function printSummary({ out, err }: Context, repository: Repository, imag
   property("Manifest", manifest.digest);
   property("Config", config.digest);
   property("Tags", tags.map(({ name }) => name).join(", "));
+  for (const { digest, platforms } of tags.flatMap(({ name }) => indexOf(repository, name) ?? [])) {
+    property("Index", digest);
+    property("", platforms.join(", "));
+  }
   property("Type", artifactTypeOf(manifest) ?? manifest.mediaType);
   property("Subject", manifest.subject?.digest);
   property("Platform", imageConfig && platformText(imageConfig));

@@ -44,5 +44,7 @@ function jsonImage(image: ListedImage): object {
     artifact_type: image.artifactType ?? null,
     subject: image.subject ?? null,
     size: image.size,
+    index: image.index?.digest ?? null,
+    platforms: image.index?.platforms ?? [],
   };
 }

@@ -1,43 +1,24 @@
-import { CfsError, describeError, withContext } from "../../../errors.ts";
-import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
-import { parseImageNames } from "../../../oci/containers/short-names.ts";
+import { CfsError, withContext } from "../../../errors.ts";
+import type { OciDigest } from "../../../oci/digest.ts";
 import { BOOT_COMBINATIONS, findBootImage } from "../../../oci/find-boot-image.ts";
-import { openFirst } from "../../../oci/open-first.ts";
-import { openSource, type SourceOptions } from "../../../oci/open-source.ts";
-import { formatPlatform, parsePlatform } from "../../../oci/platform.ts";
+import { formatPlatform } from "../../../oci/platform.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
+import { pullReferrers } from "../../../oci/pull/referrers.ts";
 import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import { type ObjectId, parseObjectId } from "../../../verity/digest.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
-import { formatDuration, formatSize } from "../../format-bytes.ts";
-import { registryOptions } from "../../registry-options.ts";
+import { formatSize } from "../../format-bytes.ts";
 import { openRepository } from "../../repository.ts";
+import { openSourceArgument } from "./source.ts";
 
 /** `cfsctl oci pull IMAGE [NAME]` */
 export async function run(context: Context, args: Arguments): Promise<void> {
-  const registries = loadRegistryConfiguration(registryOptions(args));
-  const references = parseImageNames(args.required("IMAGE"), () => registries.conf);
-  const platform = args.text("platform");
-  const allPlatforms = args.flag("all-platforms");
   using repository = openRepository(context);
   repository.ensureWritable();
   const expected = expectedDigest(args, repository);
-  const policyFile = args.text("signature-policy");
-  const sourceOptions: SourceOptions = {
-    ...(platform !== undefined && { platform: parsePlatform(platform) }),
-    ...(policyFile !== undefined && { policyFile }),
-    anyPlatform: allPlatforms,
-    registries,
-    onRetry: (error, delay) => {
-      const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
-      context.progress.event({ type: "message", text });
-    },
-  };
-  const { reference, source: opened } = await openFirst(references, (candidate) =>
-    openSource(candidate, repository.dir.fd, sourceOptions),
-  );
+  const { reference, source: opened } = await openSourceArgument(context, repository, args);
   using source = opened;
   const { jobs } = context.globals;
   const options: PullOptions = {
@@ -48,16 +29,38 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     ...(jobs !== undefined && { jobs }),
   };
   const isJson = args.flag("json");
-  if (allPlatforms) {
+  const referrersOf = async (subjects: readonly OciDigest[]): Promise<readonly PullReport[] | undefined> => {
+    if (!args.flag("referrers")) return undefined;
+    const { tag: _, bootable: __, ...untagged } = options;
+    return await pullReferrers(repository, source, subjects, untagged);
+  };
+  if (args.flag("all-platforms")) {
     const report = await pullAllPlatforms(repository, source, options);
-    if (isJson) context.out.json(indexJson(report));
-    else printIndex(context, report);
+    const { index, images } = report;
+    const referrers = await referrersOf([
+      ...(index === undefined ? [] : [index]),
+      ...images.map(({ manifest }) => manifest),
+    ]);
+    if (isJson) context.out.json({ ...indexJson(report), ...referrersJson(referrers) });
+    else {
+      printIndex(context, report);
+      printReferrers(context, referrers);
+    }
     return;
   }
   const report = await pullImage(repository, source, options);
+  const referrers = await referrersOf([report.manifest]);
   const found = expected && findBootImage(repository, report.manifest, expected);
-  if (isJson) context.out.json({ ...jsonReport(report), ...(found && { boot_image: found.id }) });
-  else printReport(context, report);
+  if (isJson)
+    context.out.json({
+      ...jsonReport(report),
+      ...(found && { boot_image: found.id }),
+      ...referrersJson(referrers),
+    });
+  else {
+    printReport(context, report);
+    printReferrers(context, referrers);
+  }
   if (expected === undefined) return;
   if (found === undefined)
     throw new CfsError(
@@ -102,6 +105,14 @@ function indexJson({ index, images, tagged }: IndexReport): object {
       unchanged,
     })),
   };
+}
+
+function printReferrers({ out }: Context, referrers: readonly PullReport[] = []): void {
+  for (const { manifest } of referrers) out.line(`referrer ${manifest}`);
+}
+
+function referrersJson(referrers: readonly PullReport[] | undefined): object {
+  return referrers === undefined ? {} : { referrers: referrers.map(({ manifest }) => manifest) };
 }
 
 function printReport({ out }: Context, report: PullReport): void {

@@ -1,6 +1,7 @@
 import { CfsError, kindOf } from "../../../errors.ts";
 import type { OciDigest } from "../../../oci/digest.ts";
 import { resolveName } from "../../../oci/image.ts";
+import { indexOf } from "../../../oci/list.ts";
 import { parseReference } from "../../../oci/reference.ts";
 import {
   type Referrer,
@@ -13,7 +14,7 @@ import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { formatBytes } from "../../format-bytes.ts";
 import { openRepository } from "../../repository.ts";
-import { sourceArgument } from "./source.ts";
+import { openSourceArgument } from "./source.ts";
 
 /** A referrer with what is known of it: more of one in the repository than of one elsewhere. */
 type Listed = Referrer & {
@@ -27,14 +28,12 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
   const name = args.required("IMAGE");
   const artifactType = args.text("artifact-type");
-  const subject = args.flag("remote") ? undefined : subjectInRepository(repository, name);
+  const subjects = args.flag("remote") ? undefined : subjectsInRepository(repository, name);
+  const warn = (message: string) => context.err.warning(message);
   const all: Listed[] =
-    subject === undefined
-      ? await listAtSource(context, repository, args)
-      : storedReferrers(repository, subject, (message) => context.err.warning(message)).map((referrer) => ({
-          ...referrer,
-          subject,
-        }));
+    subjects?.flatMap((subject) =>
+      storedReferrers(repository, subject, warn).map((referrer) => ({ ...referrer, subject })),
+    ) ?? (await listAtSource(context, repository, args));
   const listed = all.filter((one) => artifactType === undefined || one.artifactType === artifactType);
   const { out } = context;
   if (args.flag("json")) out.json({ referrers: listed.map(jsonReferrer) });
@@ -42,11 +41,12 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   else out.table(["DIGEST", "TYPE", "SIZE", "TAGS"], listed.map(row));
 }
 
-/** undefined when it is not in the repository, but names a place outside of it. */
-function subjectInRepository(repository: Repository, name: string): OciDigest | undefined {
+/** The image and the index that is kept with it; undefined when there is none, but it names a place outside. */
+function subjectsInRepository(repository: Repository, name: string): OciDigest[] | undefined {
   try {
-    const { document, digest } = resolveName(repository, name);
-    if (document === "manifest") return digest;
+    const { document, digest, byDigest } = resolveName(repository, name);
+    const index = byDigest ? undefined : indexOf(repository, name);
+    if (document === "manifest") return index === undefined ? [digest] : [index.digest, digest];
   } catch (error) {
     if (kindOf(error) !== "NotFound" || !isReference(name)) throw error;
     return undefined;
@@ -65,7 +65,8 @@ function isReference(text: string): boolean {
 }
 
 async function listAtSource(context: Context, repository: Repository, args: Arguments): Promise<Listed[]> {
-  using source = sourceArgument(context, repository, parseReference(args.required("IMAGE")), args);
+  const { source: opened } = await openSourceArgument(context, repository, args);
+  using source = opened;
   const found = await sourceReferrers(source, args.text("artifact-type"));
   return found.flatMap(({ subject, descriptors }) =>
     descriptors.map((descriptor) => ({ ...referrerOfDescriptor(descriptor), subject })),

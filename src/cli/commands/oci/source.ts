@@ -1,6 +1,8 @@
 import { describeError } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
-import { openSource } from "../../../oci/open-source.ts";
+import { parseImageNames } from "../../../oci/containers/short-names.ts";
+import { openFirst } from "../../../oci/open-first.ts";
+import { openSource, type SourceOptions } from "../../../oci/open-source.ts";
 import { parsePlatform } from "../../../oci/platform.ts";
 import type { ImageReference } from "../../../oci/reference.ts";
 import type { ImageSource } from "../../../oci/source.ts";
@@ -10,22 +12,25 @@ import type { Context } from "../../context.ts";
 import { formatDuration } from "../../format-bytes.ts";
 import { registryOptions } from "../../registry-options.ts";
 
-/** Opens what a reference names as the options say that all commands share which read from outside. */
-export function sourceArgument(
+/** What the argument IMAGE names outside of the repository, as the options say that all commands share which read it. */
+export function openSourceArgument(
   { progress }: Context,
   repository: Repository,
-  reference: ImageReference,
   args: Arguments,
-): ImageSource {
+): Promise<{ reference: ImageReference; source: ImageSource }> {
+  const registries = loadRegistryConfiguration(registryOptions(args));
+  const references = parseImageNames(args.required("IMAGE"), () => registries.conf);
   const platform = args.text("platform");
   const policyFile = args.text("signature-policy");
-  return openSource(reference, repository.dir.fd, {
+  const options: SourceOptions = {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     ...(policyFile !== undefined && { policyFile }),
-    registries: loadRegistryConfiguration(registryOptions(args)),
+    anyPlatform: args.flag("all-platforms"),
+    registries,
     onRetry: (error, delay) => {
       const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
       progress.event({ type: "message", text });
     },
-  });
+  };
+  return openFirst(references, (candidate) => openSource(candidate, repository.dir.fd, options));
 }
