@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect } from "bun:test";
+import fc from "fast-check";
 import { loadRegistryConfiguration } from "../../../src/oci/containers/configuration.ts";
 import { parseDockerReference } from "../../../src/oci/registry/reference.ts";
 import { testNeeding } from "../../support/skip.ts";
@@ -130,6 +131,63 @@ for (const { name, conf, auths, count } of CASES) {
     },
   );
 }
+
+const HOSTS = ["x.test", "a.x.test", "b.a.x.test", "y.test:80", "HERE"] as const;
+const tables = fc.uniqueArray(
+  fc.record({
+    prefix: fc.oneof(
+      { weight: 3, arbitrary: fc.tuple(fc.constantFrom(...HOSTS), fc.constantFrom("", "/a", "/a/b", "/ab")) },
+      {
+        weight: 1,
+        arbitrary: fc.tuple(fc.constantFrom("*.x.test", "*.a.x.test", "*.test"), fc.constant("")),
+      },
+    ),
+    byDigest: fc.boolean(),
+    mirrors: fc.array(fc.constantFrom("", "all", "digest-only", "tag-only"), { maxLength: 3 }),
+  }),
+  { maxLength: 5, selector: ({ prefix }) => prefix.join("") },
+);
+const names = fc.tuple(
+  fc.constantFrom(...HOSTS),
+  fc.constantFrom("/a", "/a/b", "/ab/c", "/a/b/c"),
+  fc.constantFrom("", ":1", `@${DIGEST}`),
+);
+const keys = fc.uniqueArray(fc.constantFrom("", "/p", "/p/0", "/p/1/a", "/m00", "/m00/a", "/m11", "/a"));
+
+testNeeding({ tool: "skopeo" })(
+  "random tables, names and credentials mean what they mean to skopeo",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(tables, names, keys, fc.boolean(), async (registries, name, paths, url) => {
+        const lines = registries.flatMap(({ prefix, byDigest, mirrors }, i) => [
+          `[[registry]]\nprefix = "${prefix.join("")}"\nlocation = "HERE/p/${i}"\ninsecure = true`,
+          `mirror-by-digest-only = ${byDigest}`,
+          ...mirrors.flatMap((use, m) => [
+            `[[registry.mirror]]\nlocation = "HERE/m${i}${m}"\ninsecure = true`,
+            use === "" || byDigest ? "" : `pull-from-mirror = "${use}"`,
+          ]),
+        ]);
+        if (!registries.some(({ prefix }) => prefix.join("") === "HERE"))
+          lines.push('[[registry]]\nlocation = "HERE"\ninsecure = true');
+        // an old URL as key is for what has no key of its own; several would be ambiguous
+        const auths = Object.fromEntries(
+          paths.map((path) => [`HERE${path}`, auth(`user${path.replaceAll("/", "-")}`)]),
+        );
+        if (url) auths["http://HERE/v1/"] = auth("url");
+        const put = (text: string) => text.replaceAll("HERE", here);
+        using places = testPlaces({
+          "~/.config/containers/registries.conf": put(lines.join("\n")),
+          "~/.docker/config.json": put(JSON.stringify({ auths })),
+        });
+        const text = put(name.join(""));
+        // a wildcard leaves the port where it is, which makes no name; neither of the two asks anything then
+        const byUs = await askedByUs(text, places).catch(() => []);
+        expect(byUs).toEqual(await askedBySkopeo(text, places));
+      }),
+      { numRuns: 20, endOnFailure: true },
+    );
+  },
+);
 
 /** A file for each place, with a user who is named like it. */
 function authFiles(paths: readonly string[]): Record<string, string> {
