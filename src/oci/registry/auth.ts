@@ -1,4 +1,4 @@
-import type { CfsError } from "../../errors.ts";
+import { type CfsError, withContext } from "../../errors.ts";
 import { type JsonObject, optionalString, parseJsonObject } from "../json.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import { RequestError } from "./errors.ts";
@@ -104,7 +104,9 @@ export class Authenticator {
       let pending = this.#tokens.get(key);
       const fresh = pending === undefined;
       if (pending === undefined) {
-        pending = this.#requestToken(this.#challenge, scopes, signal);
+        pending = this.#requestToken(this.#challenge, scopes, signal).catch((error) => {
+          throw withContext(`${this.#host}: getting a token`, error);
+        });
         this.#tokens.set(key, pending);
       }
       let token: Token;

@@ -1,4 +1,4 @@
-import { CfsError } from "../../errors.ts";
+import { CfsError, describeError, kindOf } from "../../errors.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { type OciDigest, verifyDigest } from "../digest.ts";
 import { isIndexType, isManifestType } from "../media-types.ts";
@@ -9,8 +9,9 @@ import { statusOf } from "./errors.ts";
 import { Failures, firstSuccess } from "./failover.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts } from "./http.ts";
 import { fetchManifest } from "./manifest-request.ts";
+import type { PlacedBytes } from "./multipart.ts";
 import { hasBlob, mountBlob, putManifest, uploadBlob } from "./push.ts";
-import { streamBlobRanges } from "./ranges.ts";
+import { checkRanges, rangesFrom, streamBlobRanges } from "./ranges.ts";
 import { fetchReferrers } from "./referrers.ts";
 import { DEFAULT_RETRIES, type RetryListener, type RetryPolicy } from "./retry.ts";
 import { Session } from "./session.ts";
@@ -122,12 +123,31 @@ class RegistryClient implements RegistryRepository {
     throw failures.combined();
   }
 
-  streamRanges(
+  async *streamRanges(
     descriptor: Descriptor,
     ranges: readonly ByteRange[],
     signal: AbortSignal,
-  ): AsyncIterable<{ readonly offset: number; readonly bytes: Uint8Array }> {
-    return streamBlobRanges(this.#inOrder()[0]!, descriptor, ranges, this.#both(signal));
+  ): AsyncGenerator<PlacedBytes, void, void> {
+    const failures = new Failures();
+    checkRanges(descriptor, ranges);
+    let at = 0;
+    for (const session of this.#inOrder()) {
+      try {
+        const missing = rangesFrom(ranges, at);
+        for await (const piece of streamBlobRanges(session, descriptor, missing, this.#both(signal))) {
+          at = piece.offset + piece.bytes.length;
+          yield piece;
+        }
+        return;
+      } catch (error) {
+        failures.add(session, error);
+      }
+    }
+    const error = failures.combined();
+    // "Unsupported" promises that nothing was given
+    throw at > 0 && kindOf(error) === "Unsupported"
+      ? new CfsError("Network", describeError(error), { hint: "try again later" })
+      : error;
   }
 
   async referrers(subject: OciDigest, artifactType?: string): Promise<readonly Descriptor[]> {

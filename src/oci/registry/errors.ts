@@ -1,4 +1,4 @@
-import { CfsError, type ErrorKind, type ErrorOptions } from "../../errors.ts";
+import { CfsError, type ErrorKind, type ErrorOptions, hintOf, kindOf } from "../../errors.ts";
 
 export interface FailureOptions extends ErrorOptions {
   /** It may work when it is tried again. */
@@ -31,6 +31,19 @@ export function requestErrorOf(error: unknown): RequestError | undefined {
 
 export function statusOf(error: unknown): number | undefined {
   return requestErrorOf(error)?.status;
+}
+
+/** The same error, which is not to be followed by another attempt: there have been enough. */
+export function final(error: unknown): unknown {
+  const request = requestErrorOf(error);
+  if (!(error instanceof CfsError) || request === undefined || !request.transient) return error;
+  const { status } = request;
+  const hint = hintOf(error);
+  return new RequestError(kindOf(error) ?? "Network", error.message, {
+    ...(error.cause === undefined ? {} : { cause: error.cause }),
+    ...(hint === undefined ? {} : { hint }),
+    ...(status === undefined ? {} : { status }),
+  });
 }
 
 export function cancelled(signal: AbortSignal): CfsError {
@@ -80,9 +93,15 @@ export function transportError(url: URL, error: unknown): CfsError {
   }
   return new RequestError("Network", `${url.host}: ${NETWORK_ERRORS.get(code) ?? printable(textOf(error))}`, {
     transient: true,
-    hint: "check the network, or try again later",
+    hint:
+      url.protocol === "https:" && CLOSED.has(code)
+        ? "check the network; if the registry speaks plain HTTP, mark it as insecure in registries.conf"
+        : "check the network, or try again later",
   });
 }
+
+/** What a server that expects no TLS does, among other things. */
+const CLOSED = new Set(["ECONNRESET", "ConnectionClosed", "EPIPE"]);
 
 const NETWORK_ERRORS: ReadonlyMap<string, string> = new Map([
   ["ECONNREFUSED", "connection refused"],

@@ -1,4 +1,5 @@
-import { CfsError, describeError, hintOf, kindOf } from "../../errors.ts";
+import { describeError, hintOf, kindOf } from "../../errors.ts";
+import { RequestError, statusOf } from "./errors.ts";
 import type { Session } from "./session.ts";
 
 /** What went wrong where, until something works. */
@@ -20,8 +21,10 @@ export class Failures {
       .map(({ session, error }) => `${session.label} (${describeError(error)})`)
       .join(", ");
     const hint = hintOf(last);
-    return new CfsError(kindOf(last) ?? "Network", `${describeError(last)}; tried before: ${others}`, {
+    const status = statusOf(last);
+    return new RequestError(kindOf(last) ?? "Network", `${describeError(last)}; tried before: ${others}`, {
       ...(hint === undefined ? {} : { hint }),
+      ...(status === undefined ? {} : { status }),
     });
   }
 }

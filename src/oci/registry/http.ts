@@ -1,6 +1,6 @@
 import { getCACertificates } from "node:tls";
 import { version } from "../../../package.json" with { type: "json" };
-import { CfsError } from "../../errors.ts";
+import { withContext } from "../../errors.ts";
 import { cancelled, RequestError, transportError } from "./errors.ts";
 import { Reply } from "./reply.ts";
 import type { RegistryConfiguration, TlsFiles } from "./types.ts";
@@ -108,8 +108,8 @@ export class HttpClient {
       clearTimeout(timer);
       timer = setTimeout(silent, limit);
     };
+    const proxy = this.#configuration.proxy(url);
     try {
-      const proxy = this.#configuration.proxy(url);
       const response = await fetch(url, {
         method,
         headers: {
@@ -125,12 +125,15 @@ export class HttpClient {
         // Bun's own limit for silence is of no use here
         timeout: false,
         ...(url.protocol === "https:" ? { tls: this.#tls(url) } : {}),
-        ...(proxy === undefined ? {} : { proxy }),
+        // false: Bun must not look at the environment itself
+        proxy: proxy ?? false,
       } as BunFetchRequestInit);
       return new Reply(response, url, this.#timeouts, controller, release);
     } catch (error) {
       release();
-      throw signal.aborted ? cancelled(signal) : transportError(url, error);
+      if (signal.aborted) throw cancelled(signal);
+      const failure = transportError(url, error);
+      throw proxy === undefined ? failure : withContext(`through the proxy ${hostOf(proxy)}`, failure);
     } finally {
       clearTimeout(timer);
     }
@@ -153,6 +156,11 @@ async function* watched(body: RequestBody, onChunk: () => void): AsyncGenerator<
     yield chunk;
     onChunk();
   }
+}
+
+/** Without the password that a proxy's URL may hold. */
+function hostOf(proxy: string): string {
+  return URL.parse(proxy)?.host ?? "of the environment";
 }
 
 let systemAuthorities: string[] | undefined;
@@ -185,7 +193,10 @@ function redirection({ method }: HttpRequest, reply: Reply): URL | undefined {
     });
   }
   if (method !== "GET" && method !== "HEAD" && (status < 307 || target.origin !== url.origin)) {
-    throw new CfsError("Network", `${url.host}: it sends an upload on to ${target.host}, which is refused`);
+    throw new RequestError(
+      "Network",
+      `${url.host}: it sends an upload on to ${target.host}, which is refused`,
+    );
   }
   target.username = "";
   target.password = "";

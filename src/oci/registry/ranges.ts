@@ -28,7 +28,6 @@ export async function* streamBlobRanges(
   ranges: readonly ByteRange[],
   signal: AbortSignal,
 ): AsyncGenerator<PlacedBytes, void, void> {
-  checkRanges(descriptor, ranges);
   const attempts = session.attempts(signal);
   const pending = new PendingRanges(ranges);
   let perRequest = session.onlySingleRanges ? 1 : MAX_RANGES;
@@ -178,6 +177,15 @@ class PendingRanges {
   }
 }
 
+/** What of some ranges lies at `from` and behind. */
+export function rangesFrom(ranges: readonly ByteRange[], from: number): readonly ByteRange[] {
+  const first = ranges.findIndex(({ offset, length }) => offset + length > from);
+  if (first < 0) return [];
+  const { offset, length } = ranges[first]!;
+  if (offset >= from) return first === 0 ? ranges : ranges.slice(first);
+  return [{ offset: from, length: offset + length - from }, ...ranges.slice(first + 1)];
+}
+
 function rangeText({ offset, end }: { offset: number; end: number }): string {
   return `${offset}-${end - 1}`;
 }
@@ -186,7 +194,8 @@ function rangeHeader(group: readonly { offset: number; end: number }[]): string 
   return `bytes=${group.map(rangeText).join(",")}`;
 }
 
-function checkRanges({ size, digest }: Descriptor, ranges: readonly ByteRange[]): void {
+/** @throws CfsError Invalid for ranges that overlap, or that the blob does not have. */
+export function checkRanges({ size, digest }: Descriptor, ranges: readonly ByteRange[]): void {
   let end = 0;
   for (const { offset, length } of ranges) {
     if (offset < end || length < 1 || offset + length > size)

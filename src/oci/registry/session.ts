@@ -1,5 +1,5 @@
 import { type Action, Authenticator, repositoryScope } from "./auth.ts";
-import { cancelled, RequestError, requestErrorOf } from "./errors.ts";
+import { cancelled, final, RequestError, requestErrorOf, statusOf } from "./errors.ts";
 import { HttpClient, type HttpRequest, type Timeouts } from "./http.ts";
 import { DEFAULT_HOST } from "./reference.ts";
 import type { Reply } from "./reply.ts";
@@ -146,19 +146,28 @@ export class Session {
   }
 
   async #ping(signal: AbortSignal): Promise<URL> {
-    const { retries, onRetry } = this.#options;
-    const policy = { ...retries, attempts: Math.min(retries.attempts, FIRST_CONTACT_ATTEMPTS) };
-    return await new Attempts(policy, signal, onRetry).run(async () => {
-      const secure = new URL(`https://${apiHost(this.endpoint)}/v2/`);
-      if (!this.endpoint.insecure) return await this.#pingAt(secure, signal);
+    const attempts = this.attempts(signal);
+    let unanswered = 0;
+    for (;;) {
       try {
-        return await this.#pingAt(secure, signal);
+        return await this.#findApi(signal);
       } catch (error) {
-        // something answered: then it is the registry that has a problem
-        if (requestErrorOf(error)?.status !== undefined || signal.aborted) throw error;
-        return await this.#pingAt(new URL(`http://${apiHost(this.endpoint)}/v2/`), signal);
+        if (statusOf(error) === undefined && ++unanswered === FIRST_CONTACT_ATTEMPTS) throw final(error);
+        await attempts.afterFailure(error).catch((last) => {
+          throw final(last);
+        });
       }
-    });
+    }
+  }
+
+  async #findApi(signal: AbortSignal): Promise<URL> {
+    try {
+      return await this.#pingAt(new URL(`https://${apiHost(this.endpoint)}/v2/`), signal);
+    } catch (error) {
+      // if something answered, it is the registry that has a problem
+      if (!this.endpoint.insecure || statusOf(error) !== undefined || signal.aborted) throw error;
+      return await this.#pingAt(new URL(`http://${apiHost(this.endpoint)}/v2/`), signal);
+    }
   }
 
   /** The check that an API is there (distribution specification, "Determining Support"). */
