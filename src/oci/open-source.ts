@@ -74,5 +74,6 @@ export function openSource(
     context: SourceContext,
   ) => ImageSource;
   const context = { selection: { platform, anyPlatform }, temporaryDirectory, registries, onRetry };
-  return verifiedSource(open(reference, context), policy);
+  // Who takes all images of an index needs a signature of the index: that of one image says nothing about the others.
+  return verifiedSource(open(reference, context), policy, anyPlatform ? "index" : "image");
 }

@@ -76,7 +76,10 @@ export function problemOfIdentity(
     return name.repository === rule.repository ? undefined : problem(rule.repository);
   if (wanted === undefined) return "the image has no name that a signature could be for";
   const expected = rule.type === "remapIdentity" ? remap(wanted, rule.prefix, rule.signedPrefix) : wanted;
-  return matches(rule, expected, name) ? undefined : problem(formatImageName(expected));
+  if (matches(rule, expected, name)) return undefined;
+  const lacksTag = name.tag === undefined && name.digest === undefined;
+  const why = problem(formatImageName(expected));
+  return lacksTag && name.repository === expected.repository ? `${why}; "matchRepository" accepts that` : why;
 }
 
 function matches(rule: IdentityRule, wanted: ImageName, signed: ImageName): boolean {
@@ -105,7 +108,7 @@ export function problemOfNameless(rule: IdentityRule, wanted: ImageName | undefi
   const isByDigest = wanted !== undefined && wanted.digest !== undefined && wanted.tag === undefined;
   if (wanted !== undefined && rule.type === "matchRepository") return undefined;
   if (isByDigest && rule.type === "matchRepoDigestOrExact") return undefined;
-  return `the signature names no image, and "${rule.type}" demands a name`;
+  return `the signature names no image, and "${rule.type}" demands a name; "matchRepository" does not`;
 }
 
 /** Whether a rule compares with the name of the image that is wanted. */

@@ -48,7 +48,7 @@ export function imagePolicy(
     policy === undefined ? { requirements: [], where: "" } : applicableTo(policy, reference);
   const checks = requirements.map((requirement) => checkOf(requirement, reference, configuration));
   const because = (type: string, error: unknown) =>
-    withContext(`signature policy ${policy?.file}: ${where}: "${type}" of ${reference.text}`, error);
+    withContext(`signature policy ${policy?.file}: ${type} for ${reference.text} (${where})`, error);
   return {
     admit() {
       for (const { type, admit } of checks) {

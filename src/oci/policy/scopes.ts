@@ -29,7 +29,7 @@ export function checkScope(transport: string, scope: string): void {
 /** What applies to an image: the requirements of the most specific scope, and where the policy has them. */
 export interface Applicable {
   readonly requirements: readonly Requirement[];
-  /** For messages: `"default"`, `"docker: host/path"`. */
+  /** For messages: `default`, `docker scope "host/path"`. */
   readonly where: string;
 }
 
@@ -38,9 +38,9 @@ export function applicableTo(policy: Policy, reference: ImageReference): Applica
   const scopes = policy.transports.get(transport);
   for (const scope of scopes === undefined ? [] : scopesOf(reference)) {
     const requirements = scopes?.get(scope);
-    if (requirements !== undefined) return { requirements, where: `"${transport}": "${scope}"` };
+    if (requirements !== undefined) return { requirements, where: `${transport} scope "${scope}"` };
   }
-  return { requirements: policy.default, where: '"default"' };
+  return { requirements: policy.default, where: "default" };
 }
 
 /** Names under which a policy may speak of an image, from specific to general. */
