@@ -7,7 +7,8 @@ export type ProgressEvent =
   | { readonly type: "plan"; readonly tasks: number; readonly totalBytes: number }
   /**
    * Work on `id` was announced; the size is known or not. One of known size waits for its turn until it first advances.
-   * `resumedBytes` of it were done by an earlier run; they count as done, but not as work of this one.
+   * `resumedBytes` of it were done by an earlier run: they count as done, but neither they nor reading them again is
+   * work of this one. A task that has to begin from nothing after all is announced once more.
    */
   | {
       readonly type: "start";
@@ -17,8 +18,8 @@ export type ProgressEvent =
       readonly resumedBytes?: number;
     }
   /**
-   * `bytes` of `id` are done so far: an absolute count, not a difference; it includes what was resumed, and begins
-   * anew when the work does.
+   * `bytes` of `id` are done so far: an absolute count, not a difference, which begins anew when the work does. It may
+   * pass through what was resumed.
    */
   | { readonly type: "advance"; readonly id: string; readonly bytes: number }
   /** `id` is finished; a `label` says how, when it was not by working through its bytes (`already present`). */

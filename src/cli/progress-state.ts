@@ -6,6 +6,8 @@ import { RateWindow } from "./rate-window.ts";
 export interface ProgressTask {
   readonly label: string;
   readonly total: number | undefined;
+  /** Done by an earlier run. */
+  readonly resumed: number;
   bytes: number;
   /** Announced, but nothing was done yet. */
   waiting: boolean;
@@ -50,9 +52,15 @@ export class ProgressState {
     const task: ProgressTask = {
       label: printable(label),
       total: totalBytes,
+      resumed: resumedBytes,
       bytes: resumedBytes,
       waiting: totalBytes !== undefined,
     };
+    const former = this.tasks.get(id)?.total;
+    if (former !== undefined) {
+      this.#announcedBytes -= former;
+      this.#startedTasks--;
+    }
     this.tasks.set(id, task);
     if (totalBytes !== undefined) {
       this.#announcedBytes += totalBytes;
@@ -64,8 +72,9 @@ export class ProgressState {
   #advance(id: string, bytes: number, now: number): ProgressTask | undefined {
     const task = this.tasks.get(id);
     if (task === undefined) return undefined;
-    this.#rate.add(Math.max(0, bytes - task.bytes), now);
-    task.bytes = bytes;
+    const done = Math.max(bytes, task.resumed);
+    this.#rate.add(Math.max(0, done - task.bytes), now);
+    task.bytes = done;
     task.waiting = false;
     return task;
   }

@@ -117,6 +117,18 @@ describe("on a terminal", () => {
     expect(terminal.screen.at(-1)).toBe("total 70.0 MiB of 100.0 MiB (70%), 5.0 MiB/s, 6s left");
   });
 
+  test("what an earlier run has done may be read again, or be of no use", () => {
+    const { clock, terminal, progress } = onTerminal();
+    progress.event(layer("a", 100, 60));
+    progress.event(advance("a", 30));
+    clock.pass(2);
+    expect(terminal.screen.at(-1)).toBe("total 60.0 MiB of 100.0 MiB (60%), 0 B/s, stalled");
+    progress.event(layer("a", 100));
+    progress.event(advance("a", 20));
+    clock.pass(2);
+    expect(terminal.screen.at(-1)).toBe("total 20.0 MiB of 100.0 MiB (20%), 5.0 MiB/s, 16s left");
+  });
+
   test("layers that were there already don't count as speed either", () => {
     const { clock, terminal, progress } = onTerminal();
     progress.event(layer("a", 50));
