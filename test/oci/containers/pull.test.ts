@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { CERTIFICATES } from "../../support/certificates.ts";
 import { cfsctlOk, type RunResult, runCfsctl } from "../../support/cfsctl.ts";
@@ -6,6 +6,9 @@ import { startRegistry, type TestRegistry } from "../../support/registry.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { tempDir } from "../../support/temp.ts";
 import { testPlaces } from "./support.ts";
+
+// several programs are run one after the other
+setDefaultTimeout(30_000);
 
 const scratch = tempDir();
 afterAll(() => scratch[Symbol.dispose]());

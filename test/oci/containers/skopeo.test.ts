@@ -184,9 +184,10 @@ testNeeding({ tool: "skopeo" })(
         const byUs = await askedByUs(text, places).catch(() => []);
         expect(byUs).toEqual(await askedBySkopeo(text, places));
       }),
-      { numRuns: 20, endOnFailure: true },
+      { numRuns: 12, endOnFailure: true },
     );
   },
+  60_000,
 );
 
 /** A file for each place, with a user who is named like it. */
