@@ -56,6 +56,25 @@ export async function selectManifest(
   );
 }
 
+/**
+ * The manifest of a place that has only one image, if that is for the platform.
+ * @param store has the config.
+ * @throws CfsError NotFound when it is for another platform; Invalid, Corrupt
+ */
+export function selectLone(
+  store: DocumentStore,
+  { bytes, digest, mediaType }: PublishedDocument,
+  { platform, anyPlatform }: Selection,
+): Promise<FoundManifest> {
+  const lone: Descriptor = { mediaType, digest, size: bytes.length, annotations: new Map() };
+  const withManifest: DocumentStore = {
+    readDocument: async (descriptor, max, what) =>
+      descriptor === lone ? bytes : await store.readDocument(descriptor, max, what),
+  };
+  const index = { manifests: [lone], annotations: new Map() };
+  return selectManifest(withManifest, index, undefined, platform, { anyPlatform });
+}
+
 /** The manifests and indexes of a layout that have a tag. */
 export function withTag({ manifests }: ImageIndex, tag: string): readonly Descriptor[] {
   return manifests.filter(({ annotations }) => annotations.get(REF_NAME) === tag);
@@ -101,7 +120,8 @@ class Search {
       else if (depth > 0) throw new CfsError("Unsupported", "Nested image indices are not supported");
       else {
         const bytes = await this.#store.readDocument(candidate, MAX_INDEX_SIZE, "Image index");
-        await this.among(parseIndex(bytes).manifests, { bytes, digest, mediaType }, depth + 1);
+        const named = index ?? { bytes, digest, mediaType };
+        await this.among(parseIndex(bytes).manifests, named, depth + 1);
       }
     }
   }

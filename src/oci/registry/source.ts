@@ -1,8 +1,9 @@
 import { withContext } from "../../errors.ts";
 import type { Descriptor } from "../descriptor.ts";
+import type { OciDigest } from "../digest.ts";
 import { type ImageIndex, parseIndex } from "../index.ts";
 import { isIndexType } from "../media-types.ts";
-import { type Selection, selectManifest } from "../select.ts";
+import { type Selection, selectLone, selectManifest } from "../select.ts";
 import type { FoundManifest, ImageSource, RelatedManifests, RemoteBlobs } from "../source.ts";
 import { formatDockerReference } from "./reference.ts";
 import type { DockerReference, RegistryRepository } from "./types.ts";
@@ -13,6 +14,7 @@ export class RegistrySource implements ImageSource {
   readonly #repository: RegistryRepository;
   readonly #reference: DockerReference;
   readonly #selection: Selection;
+  #lastDocument: { readonly digest: OciDigest; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
 
   constructor(repository: RegistryRepository, reference: DockerReference, selection: Selection) {
     this.label = `docker://${formatDockerReference(reference)}`;
@@ -33,7 +35,10 @@ export class RegistrySource implements ImageSource {
     const { digest, tag } = this.#reference;
     try {
       const found = await this.#repository.manifest(digest ?? tag!);
-      if (!isIndexType(found.mediaType)) return found;
+      if (!isIndexType(found.mediaType)) {
+        // Who names the digest means this image, whatever it is for.
+        return digest !== undefined ? found : await selectLone(this, found, this.#selection);
+      }
       const index: ImageIndex = parseIndex(found.bytes);
       const { platform, anyPlatform } = this.#selection;
       return await selectManifest(this, index, undefined, platform, { anyPlatform, published: found });
@@ -42,8 +47,14 @@ export class RegistrySource implements ImageSource {
     }
   }
 
-  readDocument(descriptor: Descriptor, max: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#repository.readDocument(descriptor, max, what);
+  /** The last one is remembered: a config is looked at to select the image, and again to pull it. */
+  async readDocument(descriptor: Descriptor, max: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { digest, size } = descriptor;
+    const last = this.#lastDocument;
+    if (last?.digest === digest && last.bytes.length === size && size <= max) return last.bytes;
+    const bytes = await this.#repository.readDocument(descriptor, max, what);
+    this.#lastDocument = { digest, bytes };
+    return bytes;
   }
 
   [Symbol.dispose](): void {}

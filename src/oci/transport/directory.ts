@@ -5,7 +5,7 @@ import { parseIndex } from "../index.ts";
 import { parseJsonObject } from "../json.ts";
 import { MAX_MANIFEST_SIZE, parseManifest } from "../manifest.ts";
 import { isManifestType, OCI_INDEX } from "../media-types.ts";
-import { type Selection, selectManifest } from "../select.ts";
+import { type Selection, selectLone, selectManifest } from "../select.ts";
 import {
   type BlobReader,
   type BlobStore,
@@ -15,7 +15,6 @@ import {
   type PublishedDocument,
   readBlob,
 } from "../source.ts";
-import { selectLone } from "./lone-manifest.ts";
 import { PlainDirectory } from "./plain-directory.ts";
 import { readWhole } from "./read-whole.ts";
 

@@ -8,7 +8,7 @@ import { MAX_INDEX_SIZE } from "../index.ts";
 import { DOCKER_MANIFEST } from "../media-types.ts";
 import type { SourceContext } from "../open-source.ts";
 import type { DockerArchiveReference } from "../reference.ts";
-import type { Selection } from "../select.ts";
+import { type Selection, selectLone } from "../select.ts";
 import {
   type BlobReader,
   type BlobStore,
@@ -20,7 +20,6 @@ import {
 } from "../source.ts";
 import { compressionOf, decompressPart, type FilePart } from "./decompress-file.ts";
 import { chooseSavedImage, makeManifest, parseSavedImages, type SavedImage } from "./docker-save.ts";
-import { selectLone } from "./lone-manifest.ts";
 import { readWhole } from "./read-whole.ts";
 import { TarFile } from "./tar-file.ts";
 

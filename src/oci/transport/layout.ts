@@ -2,7 +2,7 @@ import { withContext } from "../../errors.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { computeDigest, digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
 import { type ImageIndex, MAX_INDEX_SIZE, parseIndex } from "../index.ts";
-import { OCI_INDEX } from "../media-types.ts";
+import { isIndexType, OCI_INDEX } from "../media-types.ts";
 import { type Selection, selectManifest } from "../select.ts";
 import {
   type BlobReader,
@@ -55,8 +55,7 @@ export class LayoutSource implements ImageSource, BlobStore {
       const { platform, anyPlatform } = this.#selection;
       return await selectManifest(this, index, this.#tag, platform, {
         anyPlatform,
-        // With a tag, or when it holds one thing only, the layout's own index is not what is meant.
-        ...(this.#tag === undefined && index.manifests.length > 1 && { published }),
+        ...(this.#tag === undefined && listsImages(index) && { published }),
       });
     } catch (error) {
       throw withContext(this.label, error);
@@ -98,6 +97,11 @@ export class LayoutSource implements ImageSource, BlobStore {
   [Symbol.dispose](): void {
     this.#files[Symbol.dispose]();
   }
+}
+
+/** Whether an index lists the images itself; else it has one, or another index that does. */
+function listsImages({ manifests }: ImageIndex): boolean {
+  return manifests.length > 1 && !manifests.some(({ mediaType }) => isIndexType(mediaType));
 }
 
 /** A layout in a directory. */

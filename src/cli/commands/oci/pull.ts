@@ -1,7 +1,8 @@
 import { CfsError, withContext } from "../../../errors.ts";
 import type { OciDigest } from "../../../oci/digest.ts";
 import { BOOT_COMBINATIONS, findBootImage } from "../../../oci/find-boot-image.ts";
-import { formatPlatform } from "../../../oci/platform.ts";
+import { imageConfigOf, openManifest } from "../../../oci/image.ts";
+import { formatPlatform, hostPlatform, parsePlatform, rankPlatform } from "../../../oci/platform.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { pullReferrers } from "../../../oci/pull/referrers.ts";
 import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
@@ -49,6 +50,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     return;
   }
   const report = await pullImage(repository, source, options);
+  warnOfPlatform(context, repository, report, args.text("platform"));
   const referrers = await referrersOf([report.manifest]);
   const found = expected && findBootImage(repository, report.manifest, expected);
   if (isJson)
@@ -70,6 +72,19 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     );
   const { id, xattrMode, version } = found;
   if (!isJson) context.out.line(`Boot image: ${id} (xattr-mode=${xattrMode}, format-version=V${version})`);
+}
+
+/** Who names an image by its digest gets it, whatever it is for. */
+function warnOfPlatform(
+  { err }: Context,
+  repository: Repository,
+  { manifest }: PullReport,
+  platform: string | undefined,
+): void {
+  const wanted = platform === undefined ? hostPlatform() : parsePlatform(platform);
+  const found = imageConfigOf(openManifest(repository, manifest))?.platform;
+  if (found === undefined || rankPlatform(found, wanted) !== undefined) return;
+  err.line(`cfsctl: warning: the image is for ${formatPlatform(found)}, not for ${formatPlatform(wanted)}`);
 }
 
 /** @throws CfsError Invalid */
