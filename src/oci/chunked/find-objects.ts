@@ -57,7 +57,8 @@ export async function findObjects(
 
 /** Whether there is any layer to look into. */
 export function hasLayers(repository: Repository): boolean {
-  return !layersToSearch(repository, []).next().done;
+  for (const _ of layersToSearch(repository, [])) return true;
+  return false;
 }
 
 async function match(requests: readonly MatchRequest[]): Promise<(ObjectId | undefined)[][]> {

@@ -5,10 +5,8 @@ import { computeDigest, type OciDigest } from "../digest.ts";
 import { asObject, optionalString, parseJsonObject, requiredArray } from "../json.ts";
 import type { ByteRange } from "../source.ts";
 
-// Annotations of zstd:chunked layers, as containers/storage writes them.
-const TOC_DIGEST = "io.github.containers.zstd-chunked.manifest-checksum";
-const TOC_POSITION = "io.github.containers.zstd-chunked.manifest-position";
-const TAR_SPLIT_POSITION = "io.github.containers.zstd-chunked.tarsplit-position";
+/** How the names of the annotations begin, as containers/storage writes them now and as it did at first. */
+const PREFIXES = ["io.github.containers.zstd-chunked.", "io.containers.zstd-chunked."];
 
 /** What follows is in frames that decoders skip; their headers have this many bytes. */
 const SKIPPABLE_HEADER = 8;
@@ -53,10 +51,12 @@ export interface TableOfContents {
 
 /** Undefined when the layer is not zstd:chunked, or in a way that is not understood: it is a zstd layer all the same. */
 export function chunkedLayout({ annotations, size }: Descriptor): ChunkedLayout | undefined {
-  const tocDigest = annotations.get(TOC_DIGEST);
-  const toc = parsePosition(annotations.get(TOC_POSITION), size, MAX_TOC_SIZE, "1");
+  const annotation = (name: string) =>
+    PREFIXES.map((prefix) => annotations.get(prefix + name)).find((value) => value !== undefined);
+  const tocDigest = annotation("manifest-checksum");
+  const toc = parsePosition(annotation("manifest-position"), size, MAX_TOC_SIZE, "1");
   if (tocDigest === undefined || toc === undefined) return undefined;
-  const tarSplit = parsePosition(annotations.get(TAR_SPLIT_POSITION), size, MAX_TAR_SPLIT_SIZE);
+  const tarSplit = parsePosition(annotation("tarsplit-position"), size, MAX_TAR_SPLIT_SIZE);
   return { toc, tocDigest: tocDigest as OciDigest, tarSplit, tarEnd: toc.offset - SKIPPABLE_HEADER };
 }
 
