@@ -12,6 +12,7 @@ import type { OciDigest } from "../digest.ts";
 import { imageConfigOf, openImage, type StoredImage } from "../image.ts";
 import { buildImageTree } from "../pull/build-tree.ts";
 import { areLayersComplete, areStreamsComplete } from "../pull/presence.ts";
+import { recordReferrer } from "../referrers.ts";
 import { SharedProgress } from "../shared-progress.ts";
 import { blobRef, blobStream, layerStream } from "../streams.ts";
 import { checkTagName, writeTag } from "../tags.ts";
@@ -102,6 +103,7 @@ async function copyOpened(
   const { manifest } = image;
   const config = imageConfigOf(image);
   const report = (committed: CommittedImage, statistics: CopyStatistics, unchanged: boolean): CopyReport => {
+    recordReferrer(target, manifest);
     if (options.tag !== undefined) writeTag(target, manifest.digest, options.tag);
     return {
       manifest: manifest.digest,

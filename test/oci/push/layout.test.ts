@@ -10,17 +10,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { openSource } from "../../../src/oci/open-source.ts";
+import { pullAllPlatforms } from "../../../src/oci/pull-index.ts";
 import { REPACKED_FROM } from "../../../src/oci/push/repacked-manifest.ts";
+import { parseReference } from "../../../src/oci/reference.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { openStream } from "../../../src/repository/streams.ts";
 import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
 import { Scratch } from "../../repository/support.ts";
-import { writeLayout } from "../../support/oci-layout.ts";
+import { digestOf, writeLayout } from "../../support/oci-layout.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { testNeeding } from "../../support/skip.ts";
 import { directory, file, noise, type TarItem, writeTar } from "../../support/tar-writer.ts";
 import { FIXTURES, newRepository, pull } from "../support.ts";
-import { failure, layoutBlob, layoutManifest, plainDigest, push } from "./support.ts";
+import { failure, layoutBlob, layoutManifest, plainDigest, push, pushAll } from "./support.ts";
 
 const scratch = new Scratch();
 const LAYOUT = scratch.join("layout");
@@ -169,6 +172,68 @@ describe("images of docker's schema 2", () => {
     expect(await failure(push(other, "d", `oci:${newPath()}`, { compression: "zstd" }))).toContain(
       "manifests of docker's schema 2 have no layers compressed with zstd",
     );
+  });
+});
+
+describe("images of all platforms", () => {
+  const layout = newPath();
+  const base = { tar: writeTar([directory("usr/"), file("usr/base", noise(3000, 1))]) };
+  const platforms = ["amd64", "arm64"];
+  writeLayout(
+    layout,
+    platforms.map((architecture, i) => ({
+      tag: architecture,
+      layers: [base, { tar: writeTar([directory("usr/"), file("usr/own", noise(900, i))]) }],
+      config: (config) => Object.assign(config, { architecture }),
+    })),
+  );
+  const index = {
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    manifests: indexOf(layout).manifests.map(({ annotations: _, ...entry }, i) => ({
+      ...entry,
+      platform: { architecture: platforms[i], os: "linux" },
+    })),
+  };
+  const bytes = Buffer.from(JSON.stringify(index));
+  writeFileSync(join(layout, "blobs/sha256", digestOf(bytes).slice(7)), bytes);
+  const entry = { mediaType: index.mediaType, digest: digestOf(bytes), size: bytes.length };
+  writeFileSync(join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+
+  async function pulled(keepBlobs: boolean): Promise<Repository> {
+    const other = newRepository(newPath(), SHA256);
+    using source = openSource(parseReference(`oci:${layout}`), other.dir.fd, { anyPlatform: true });
+    await pullAllPlatforms(other, source, { tag: "all", jobs: 1, keepBlobs });
+    return other;
+  }
+
+  test("keep their index when blobs were kept", async () => {
+    using other = await pulled(true);
+    const out = newPath();
+    const report = await pushAll(other, "all", `oci:${out}:all`);
+    expect([report.index, report.original] as string[]).toEqual([digestOf(bytes), digestOf(bytes)]);
+    expect(Buffer.compare(layoutBlob(out, report.index), bytes)).toBe(0);
+    for (const { digest } of index.manifests)
+      for (const layer of layoutManifest(out, digest).layers) layoutBlob(out, layer.digest);
+  });
+
+  test("get an index that lists what they are now", async () => {
+    using other = await pulled(false);
+    const out = newPath();
+    const report = await pushAll(other, "all", `oci:${out}:all`);
+    const published = JSON.parse(layoutBlob(out, report.index).toString()) as typeof index;
+    expect(published).toEqual({
+      ...index,
+      manifests: index.manifests.map((manifest, i) => ({
+        ...manifest,
+        digest: report.images[i]!.manifest,
+        size: layoutBlob(out, report.images[i]!.manifest).length,
+      })),
+      annotations: { [REPACKED_FROM]: digestOf(bytes) },
+    } as typeof index);
+    using again = newRepository(newPath(), SHA256);
+    await pull(again, `oci:${out}:all`, { tag: "t" });
+    expect(await failure(pushAll(again, "t", `oci:${newPath()}`))).toBe("there is no index of the image t");
   });
 });
 

@@ -3,7 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CfsError, describeError } from "../../../src/errors.ts";
 import { openTarget, type TargetOptions } from "../../../src/oci/push/open-target.ts";
-import { type PushReport, pushImage } from "../../../src/oci/push/push.ts";
+import {
+  type IndexPushReport,
+  type PushReport,
+  pushAllPlatforms,
+  pushImage,
+} from "../../../src/oci/push/push.ts";
 import type { PushOptions } from "../../../src/oci/push/push-blobs.ts";
 import type { RegistryConfiguration } from "../../../src/oci/registry/types.ts";
 import { silentProgress } from "../../../src/progress.ts";
@@ -38,6 +43,19 @@ export async function push(
     jobs: 1,
     ...options,
   });
+}
+
+/** As `push`, the images of all platforms. */
+export async function pushAll(
+  repository: Repository,
+  tag: string,
+  destination: string,
+): Promise<IndexPushReport> {
+  await using target = openTarget(repository, destination, {
+    progress: silentProgress,
+    registries: PLAIN_REGISTRY,
+  });
+  return await pushAllPlatforms(repository, tag, target, { compression: "gzip", level: undefined, jobs: 1 });
 }
 
 /** What a failed action says; empty when it does not fail. */

@@ -10,7 +10,7 @@ import {
   pushAllPlatforms,
   pushImage,
 } from "../../../oci/push/push.ts";
-import type { PushOptions } from "../../../oci/push/push-blobs.ts";
+import type { PushedLayer, PushOptions } from "../../../oci/push/push-blobs.ts";
 import type { BlobOutcome } from "../../../oci/push/target.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
@@ -65,13 +65,13 @@ function printReport({ out, err }: Context, report: PushReport | IndexPushReport
     out.line(`config   ${config}`);
   }
   out.line(`pushed   ${destination}`);
-  const layers = new Map(images.flatMap((image) => image.layers.map((layer) => [layer.original, layer])));
-  const count = (outcome: BlobOutcome) =>
-    [...layers.values()].filter((layer) => layer.outcome === outcome).length;
-  const bytes = [...layers.values()].reduce(
-    (sum, { outcome, size }) => (outcome === "written" ? sum + size : sum),
-    0,
-  );
+  // One that several images have was there already when it came again.
+  const layers = new Map<string, PushedLayer>();
+  for (const layer of images.flatMap((image) => image.layers))
+    if (!layers.has(layer.original)) layers.set(layer.original, layer);
+  const having = (outcome: BlobOutcome) => [...layers.values()].filter((layer) => layer.outcome === outcome);
+  const count = (outcome: BlobOutcome) => having(outcome).length;
+  const bytes = having("written").reduce((sum, { size }) => sum + size, 0);
   out.line(
     `layers   ${count("written")} new (${formatSize(bytes)}) + ${count("mounted")} mounted + ` +
       `${count("present")} already present`,
