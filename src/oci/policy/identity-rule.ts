@@ -2,7 +2,7 @@ import { CfsError } from "../../errors.ts";
 import { asObject, type JsonObject, requiredString } from "../json.ts";
 import { formatImageName, type ImageName, parseImageName } from "./image-name.ts";
 import type { IdentityRule } from "./requirements.ts";
-import { refuseUnknown } from "./strict-json.ts";
+import { refuseUnknown } from "./unambiguous-json.ts";
 
 const DEFAULT: IdentityRule = { type: "matchRepoDigestOrExact" };
 /** `HOST[:PORT]` or `HOST[:PORT]/PATH`, where the host is one without doubt. */

@@ -7,7 +7,7 @@ import { asObject, type JsonObject, requiredArray, requiredString } from "../jso
 import { parseIdentityRule } from "./identity-rule.ts";
 import type { KeySource, Policy, Requirement, SignedBy, SigstoreSigned } from "./requirements.ts";
 import { checkScope } from "./scopes.ts";
-import { parseStrictJson, refuseUnknown } from "./strict-json.ts";
+import { parseUnambiguousJson, refuseUnknown } from "./unambiguous-json.ts";
 
 const MAX_POLICY_SIZE = 1024 * 1024;
 const MAX_REQUIREMENTS = 1000;
@@ -44,7 +44,7 @@ function readPolicy(file: string): Uint8Array {
 /** @param file for messages. @throws CfsError Invalid */
 export function parsePolicy(bytes: Uint8Array, file: string): Policy {
   try {
-    const policy = parseStrictJson(bytes, "policy");
+    const policy = parseUnambiguousJson(bytes, "policy");
     refuseUnknown(policy, ["default", "transports"], "policy");
     const transports = policy.transports === undefined ? {} : asObject(policy.transports, '"transports"');
     return {

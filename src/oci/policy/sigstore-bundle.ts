@@ -4,8 +4,8 @@ import { toDigest } from "../descriptor.ts";
 import { asObject, type JsonObject, requiredArray, requiredObject, requiredString } from "../json.ts";
 import { NOT_TRUSTED, type SigstoreKeys, type Verdict } from "./cosign-signature.ts";
 import type { SignedClaim } from "./simple-signing.ts";
-import { parseStrictJson } from "./strict-json.ts";
 import { type LoggedSignature, problemOfEntry, wholeNumber } from "./transparency-log.ts";
+import { parseUnambiguousJson } from "./unambiguous-json.ts";
 
 /** Media types of bundles begin with this, and go on with a version. */
 export const BUNDLE_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle";
@@ -21,7 +21,7 @@ const WHAT = "sigstore bundle";
  * @throws CfsError Invalid
  */
 export function verifyBundle(bytes: Uint8Array, { keys, rekorKeys }: SigstoreKeys): Verdict {
-  const bundle = parseStrictJson(bytes, WHAT);
+  const bundle = parseUnambiguousJson(bytes, WHAT);
   const mediaType = requiredString(bundle, "mediaType", WHAT);
   if (mediaType !== BUNDLE_TYPE)
     return { problem: `bundles of type ${JSON.stringify(mediaType)} are not supported` };
@@ -53,7 +53,7 @@ function preAuthentication(type: string, payload: Uint8Array): Uint8Array {
 
 function parseStatement(payload: Uint8Array): SignedClaim {
   const what = "in-toto statement";
-  const statement = parseStrictJson(payload, what);
+  const statement = parseUnambiguousJson(payload, what);
   const type = requiredString(statement, "_type", what);
   if (type !== "https://in-toto.io/Statement/v1" && type !== "https://in-toto.io/Statement/v0.1")
     throw new CfsError("Invalid", `${what}: the type ${JSON.stringify(type)} is not supported`);

@@ -2,7 +2,7 @@ import { CfsError } from "../../errors.ts";
 import { toDigest } from "../descriptor.ts";
 import type { OciDigest } from "../digest.ts";
 import { asObject, requiredObject, requiredString } from "../json.ts";
-import { parseStrictJson, refuseUnknown } from "./strict-json.ts";
+import { parseUnambiguousJson, refuseUnknown } from "./unambiguous-json.ts";
 
 /** What a signature says about an image (containers-signature(5)). */
 export interface SignedClaim {
@@ -22,7 +22,7 @@ export const COSIGN_SIGNATURE = "cosign container image signature";
  */
 export function parseSimplePayload(bytes: Uint8Array, expectedType: string): SignedClaim {
   const what = "signed payload";
-  const payload = parseStrictJson(bytes, what);
+  const payload = parseUnambiguousJson(bytes, what);
   refuseUnknown(payload, ["critical", "optional"], what);
   if (payload.optional !== undefined && payload.optional !== null)
     asObject(payload.optional, `${what}: "optional"`);
