@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { CFSCTL } from "../support/cfsctl.ts";
+import { Choices } from "../support/choices.ts";
 import { type ImageSpec, type LayerSpec, type Packing, writeLayout } from "../support/oci-layout.ts";
 import { findReference } from "../support/reference.ts";
 import { repositoryContent } from "../support/repository-content.ts";
@@ -18,24 +19,6 @@ const XATTRS: Record<string, string>[] = [
   { "trusted.overlay.opaque": "y", "security.selinux": "label\0" },
   { "security.capability": "", "user.overlay.whiteout": "y" },
 ];
-
-/** The same choices for the same seed. */
-class Choices {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  below(limit: number): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((this.#state / 2 ** 32) * limit);
-  }
-  of<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]!;
-  }
-  chance(part: number): boolean {
-    return this.below(1000) < part * 1000;
-  }
-}
 
 /** Entries that have their parents, hard links with their targets; a few have not, to be refused. */
 function randomItems(
