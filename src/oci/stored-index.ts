@@ -5,7 +5,7 @@ import { CONTENT_BLOB } from "../splitstream/format.ts";
 import { type OciDigest, verifyDigest } from "./digest.ts";
 import { readDocument, storeDocument } from "./documents.ts";
 import { type ImageIndex, MAX_INDEX_SIZE, parseIndex } from "./index.ts";
-import { readIndexRefs, writeIndexRefs } from "./index-refs.ts";
+import { type IndexRefs, readIndexRefs, writeIndexRefs } from "./index-refs.ts";
 import { OCI_INDEX } from "./media-types.ts";
 import type { PublishedDocument } from "./source.ts";
 import { indexStream } from "./streams.ts";
@@ -33,11 +33,22 @@ export function storeIndex(repository: Repository, tag: string, { bytes, digest 
  * @throws CfsError NotFound, Corrupt
  */
 export function readStoredIndex(repository: Repository, tag: string): StoredIndex | undefined {
+  const refs = validRefs(repository, tag);
+  return refs && readIndex(repository, refs.index);
+}
+
+/** Has a tag keep the index that another tag of the same image has, if that has one. */
+export function shareIndex(repository: Repository, from: string, to: string): void {
+  const refs = validRefs(repository, from);
+  if (refs !== undefined) writeIndexRefs(repository, encodeTag(to), refs.index, refs.manifests);
+}
+
+function validRefs(repository: Repository, tag: string): (IndexRefs & { index: OciDigest }) | undefined {
   const manifest = lookUpTag(repository, tag);
   if (manifest === undefined) return undefined;
   const refs = readIndexRefs(repository, encodeTag(tag));
   if (refs?.index === undefined || !refs.manifests.has(manifest)) return undefined;
-  return readIndex(repository, refs.index);
+  return { ...refs, index: refs.index };
 }
 
 function readIndex(repository: Repository, digest: OciDigest): StoredIndex {

@@ -7,7 +7,7 @@ import { parsePlatform } from "../../src/oci/platform.ts";
 import type { PullOptions } from "../../src/oci/pull/pull.ts";
 import { type IndexReport, pullAllPlatforms } from "../../src/oci/pull-index.ts";
 import { parseReference } from "../../src/oci/reference.ts";
-import { readStoredIndex } from "../../src/oci/stored-index.ts";
+import { readStoredIndex, shareIndex } from "../../src/oci/stored-index.ts";
 import { listTags, lookUpTag, removeTag, writeTag } from "../../src/oci/tags.ts";
 import { checkRepository } from "../../src/repository/fsck.ts";
 import { collectGarbage } from "../../src/repository/gc.ts";
@@ -247,6 +247,19 @@ describe("the index of a tag", () => {
     collectGarbage(repository);
     expect(manifestsIn(repository)).toEqual([]);
     expect(() => removeTag(repository, "x")).toThrow("there is no tag x");
+  });
+
+  test("is shared with another tag", async () => {
+    using dir = tempDir();
+    const { repository, written } = await setUp(dir.path);
+    using _ = repository;
+    writeTag(repository, written.images.amd64 as never, "y");
+    shareIndex(repository, "x", "y");
+    shareIndex(repository, "nothing", "y");
+    removeTag(repository, "x");
+    collectGarbage(repository);
+    expect<string | undefined>(readStoredIndex(repository, "y")?.digest).toBe(written.index);
+    expect<unknown>(manifestsIn(repository)).toEqual(Object.values(written.images).sort());
   });
 
   test("that is damaged is noticed", async () => {

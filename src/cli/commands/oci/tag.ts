@@ -1,6 +1,7 @@
 import { CfsError } from "../../../errors.ts";
 import type { OciDigest } from "../../../oci/digest.ts";
 import { resolveName } from "../../../oci/image.ts";
+import { shareIndex } from "../../../oci/stored-index.ts";
 import { lookUpTag, writeTag } from "../../../oci/tags.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import type { Arguments } from "../../arguments.ts";
@@ -16,6 +17,7 @@ export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
   const digest = manifestArgument(repository, args);
   writeTag(repository, digest, name);
+  shareIndex(repository, args.required(SOURCE), name);
   context.out.line(`Tagged ${digest} as ${name}`);
 }
 
