@@ -1,13 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type OciDigest, parseDigest } from "../../src/oci/digest.ts";
 import { listTaggedImages } from "../../src/oci/list.ts";
@@ -25,58 +17,15 @@ import { checkRepository } from "../../src/repository/fsck.ts";
 import { collectGarbage } from "../../src/repository/gc.ts";
 import { Repository } from "../../src/repository/repository.ts";
 import { SHA256, SHA512 } from "../../src/verity/digest.ts";
-import { blobPath, digestOf, writeLayout } from "../support/oci-layout.ts";
+import { addArtifact, MANIFEST_TYPE } from "../support/oci-artifact.ts";
+import { writeLayout } from "../support/oci-layout.ts";
 import { findReference } from "../support/reference.ts";
 import { directory, file, noise, writeTar } from "../support/tar-writer.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { newRepository, pull } from "./support.ts";
 
-const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 /** Of `{}`, as the OCI image specification gives it. */
 const EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-
-interface Artifact {
-  readonly tag: string;
-  readonly type?: string;
-  readonly subject?: string;
-  readonly blobs?: readonly Uint8Array[];
-  readonly config?: { readonly mediaType: string; readonly bytes: Uint8Array };
-  readonly annotations?: Record<string, string>;
-}
-
-/** Adds an artifact to a layout; returns its digest. */
-function addArtifact(
-  layout: string,
-  { tag, type, subject, blobs = [], config, annotations }: Artifact,
-): OciDigest {
-  const put = (mediaType: string, bytes: Uint8Array) => {
-    const digest = digestOf(bytes);
-    writeFileSync(blobPath(layout, digest), bytes);
-    return { mediaType, digest, size: bytes.length };
-  };
-  const manifest = put(
-    MANIFEST_TYPE,
-    Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: MANIFEST_TYPE,
-        ...(type !== undefined && { artifactType: type }),
-        config: put(
-          config?.mediaType ?? "application/vnd.oci.empty.v1+json",
-          config?.bytes ?? Buffer.from("{}"),
-        ),
-        layers: blobs.map((blob) => put("application/x-anything", blob)),
-        ...(subject !== undefined && { subject: { mediaType: MANIFEST_TYPE, digest: subject, size: 1 } }),
-        ...(annotations !== undefined && { annotations }),
-      }),
-    ),
-  );
-  const path = join(layout, "index.json");
-  const index = JSON.parse(readFileSync(path, "utf8"));
-  index.manifests.push({ ...manifest, annotations: { "org.opencontainers.image.ref.name": tag } });
-  writeFileSync(path, JSON.stringify(index));
-  return parseDigest(manifest.digest);
-}
 
 /** A layout with an image that two artifacts refer to, one of which another one refers to, and one on its own. */
 function sampleLayout(dir: TempDir) {
