@@ -54,7 +54,8 @@ export async function replyError(
           : "try again later, or log in",
     });
   }
-  return fail("Network", `${host}: ${what}: ${because}`, {
+  const isRefusal = status >= 400 && status < 500 && !transient;
+  return fail(isRefusal ? "Invalid" : "Network", `${host}: ${what}: ${because}`, {
     transient,
     ...(retryAfter === undefined ? {} : { retryAfter }),
     ...(transient ? { hint: "the server has a problem; try again later" } : {}),

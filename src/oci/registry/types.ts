@@ -70,6 +70,7 @@ export interface RegistryRepository extends RemoteBlobs, RelatedManifests {
   hasBlob(digest: OciDigest): Promise<boolean>;
   /** Makes a blob of another repository of the same registry available. @returns false when the registry won't. */
   mountBlob(digest: OciDigest, fromPath: string): Promise<boolean>;
+  /** @param onProgress told how many bytes were sent until now: an absolute count, less again after a failure. */
   uploadBlob(content: UploadContent, onProgress: (bytes: number) => void): Promise<void>;
   /** @returns whether the registry keeps track of the manifest's `subject` by itself. */
   putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<boolean>;

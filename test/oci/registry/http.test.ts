@@ -254,7 +254,7 @@ describe("what a registry says", () => {
     ],
     [413, "", "Invalid", "is too large for the registry"],
     [429, "", "Network", "too many requests"],
-    [418, `{"errors":[{"code":"${"x".repeat(5000)}"}]}`, "Network", "x… (HTTP status 418)"],
+    [418, `{"errors":[{"code":"${"x".repeat(5000)}"}]}`, "Invalid", "x… (HTTP status 418)"],
     [500, "x".repeat(1_000_000), "Network", "HTTP status 500"],
   ])("status %d %.60s", async (status, body, kind, message) => {
     using registry = await startRegistry();

@@ -112,7 +112,7 @@ describe("a blob", () => {
   });
 
   test.each([
-    [400, "Network"],
+    [400, "Invalid"],
     [403, "Permission"],
     [404, "NotFound"],
   ])("is not asked for again after status %d", async (status, kind) => {
