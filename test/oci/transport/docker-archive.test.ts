@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { CfsError, describeError } from "../../../src/errors.ts";
 import { parsePlatform } from "../../../src/oci/platform.ts";
@@ -131,6 +131,34 @@ describe("refused:", () => {
       "No manifest found for platform linux/arm64; available: linux/amd64",
     );
     expect(await digestOrError(`docker-archive:${SAVED}`, dir.path, { ...arm, anyPlatform: true })).toBe(SAVED_MANIFEST); // biome-ignore format: short
+  });
+
+  test("whatever byte is changed: the manifest, or an error that says what is wrong", async () => {
+    using dir = tempDir();
+    const saved = readFileSync(SAVED);
+    // The rest are the layers, which nobody has looked at yet.
+    const headers = saved.indexOf("manifest.json") + 1024;
+    const path = dir.join("a.tar");
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: headers }), fc.integer({ min: 1, max: 255 }), async (at, change) => {
+        const archive = Buffer.from(saved);
+        archive[at]! ^= change;
+        writeFileSync(path, archive);
+        const error = await findManifest(`docker-archive:${path}`, dir.path, AMD64).then(
+          () => undefined,
+          (e) => e,
+        );
+        if (error !== undefined) expect(error).toBeInstanceOf(CfsError);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test.each([1, 511, 512, 513, 10_000])("an archive of which only %d bytes are there", async (size) => {
+    using dir = tempDir();
+    writeFileSync(dir.join("a.tar"), readFileSync(SAVED).subarray(0, size));
+    const error = await findManifest(`docker-archive:${dir.join("a.tar")}`, dir.path, AMD64).catch((e) => e);
+    expect(error).toBeInstanceOf(CfsError);
   });
 
   test("any list is parsed or refused", () => {
