@@ -82,7 +82,7 @@ const wholeSeconds: Rule = ({ field }, { imageNode, directoryNode }) => {
   if (field !== "mtime") return undefined;
   const [a, b] = [imageNode!.stat, directoryNode!.stat];
   return a.mtime === b.mtime && (a.mtimeNsec === 0 || b.mtimeNsec === 0)
-    ? "times were cut to whole seconds on the way"
+    ? "times were cut to whole seconds on the way, as images of format 2 do"
     : undefined;
 };
 
