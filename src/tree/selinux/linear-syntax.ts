@@ -17,6 +17,9 @@ const GROUP_NAME = /^(?:P?<)[A-Za-z_][A-Za-z0-9_.[\]]*>/;
 /** Longer names, numbers and lists of flags are not read. */
 const MAX_TOKEN = 256;
 
+const ANY_BUT_NUL: Pattern = { kind: "set", set: bytesWhere((b) => b !== 0) };
+const ANY_BYTE: Pattern = { kind: "set", set: bytesWhere(() => true) };
+
 const isWordStart: Assertion = (before, after) => !isWord(before) && isWord(after);
 const isWordEnd: Assertion = (before, after) => isWord(before) && !isWord(after);
 const ASSERTIONS: Readonly<Record<string, Assertion>> = {
@@ -45,7 +48,7 @@ class LinearReader extends PatternReader {
     const char = this.take();
     switch (char) {
       case ".":
-        return { kind: "set", set: bytesWhere((b) => b !== 0 || this.flags.dotAll) };
+        return this.flags.dotAll ? ANY_BYTE : ANY_BUT_NUL;
       case "[":
         return { kind: "set", set: this.#set() };
       case "^":
@@ -148,10 +151,10 @@ class LinearReader extends PatternReader {
     if (depth > 250) throw this.invalid("sets are too deeply nested");
     const negated = this.skip("^");
     let left: { set: ByteSet; operator: string } | undefined;
-    let union = bytesWhere(() => false);
+    let union: ByteSet = new Uint8Array(256);
     let isEmpty = true;
     const add = (set: ByteSet) => {
-      union = bytesWhere((b) => union[b] === 1 || set[b] === 1);
+      for (let b = 0; b < 256; b++) union[b]! |= set[b]!;
       isEmpty = false;
     };
     const combine = () => {
@@ -165,7 +168,7 @@ class LinearReader extends PatternReader {
       if (operator !== undefined) {
         combine();
         left = { set: union, operator };
-        union = bytesWhere(() => false);
+        union = new Uint8Array(256);
         continue;
       }
       if (this.next === "[") {
@@ -223,7 +226,9 @@ class LinearReader extends PatternReader {
 }
 
 function single(byte: number): ByteSet {
-  return bytesWhere((b) => b === byte);
+  const set = new Uint8Array(256);
+  set[byte] = 1;
+  return set;
 }
 
 function applyOperator(operator: string, left: ByteSet, right: ByteSet): ByteSet {
