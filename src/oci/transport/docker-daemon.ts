@@ -102,6 +102,7 @@ async function request({ url, socket, tls }: DaemonAddress, path: string): Promi
       ...(socket !== undefined && { unix: socket }),
       ...(tls !== undefined && { tls }),
       redirect: "error",
+      decompress: false,
       proxy: false,
       // Packing a large image may take the daemon longer than any limit.
       timeout: false,
