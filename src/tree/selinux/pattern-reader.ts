@@ -10,7 +10,11 @@ export interface Flags {
   ignoreCase: boolean;
   /** `.` matches a line feed too. */
   dotAll: boolean;
+  /** `^` and `$` hold at every line feed. */
+  multiLine: boolean;
 }
+
+export const NO_FLAGS: Flags = { ignoreCase: false, dotAll: false, multiLine: false };
 
 /** A group that has been opened: how to close it. */
 export interface OpenGroup {
@@ -27,7 +31,7 @@ export abstract class PatternReader {
   protected readonly text: readonly string[];
   protected at = 0;
   protected groups = 0;
-  protected flags: Flags = { ignoreCase: false, dotAll: false };
+  protected flags: Flags = NO_FLAGS;
   #depth = 0;
 
   /** @param text one string a character. */

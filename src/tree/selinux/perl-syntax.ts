@@ -9,7 +9,7 @@ import {
   NOTHING,
   type Pattern,
 } from "./pattern.ts";
-import { type Flags, type OpenGroup, PatternReader } from "./pattern-reader.ts";
+import { type Flags, NO_FLAGS, type OpenGroup, PatternReader } from "./pattern-reader.ts";
 
 const LINE_FEED = 10;
 const CONTROL: Readonly<Record<string, number>> = { a: 7, e: 27, f: 12, n: LINE_FEED, r: 13, t: 9 };
@@ -33,6 +33,12 @@ const ASSERTIONS: Readonly<Record<string, Assertion>> = {
   B: (before, after) => isWord(before) === isWord(after),
 };
 
+/** With the flag m. */
+const LINE_ASSERTIONS: Readonly<Record<string, Assertion>> = {
+  "^": (before, after) => before === -1 || (before === LINE_FEED && after !== -1),
+  $: (_, after) => after === -1 || after === LINE_FEED,
+};
+
 /**
  * The syntax of PCRE2 without its UTF mode (pcre2pattern(3)), for the patterns that are nothing in the other one.
  * Recursion, conditions and control verbs are not understood.
@@ -50,7 +56,7 @@ class PerlReader extends PatternReader {
         return set(this.#set());
       case "^":
       case "$":
-        return { kind: "assertion", holds: ASSERTIONS[char]! };
+        return { kind: "assertion", holds: (this.flags.multiLine ? LINE_ASSERTIONS : ASSERTIONS)[char]! };
       case "\\":
         return this.#escape();
       default:
@@ -108,15 +114,15 @@ class PerlReader extends PatternReader {
   }
 
   #flags(): Flags {
-    const flags = this.skip("^") ? { ignoreCase: false, dotAll: false } : { ...this.flags };
+    const flags = { ...(this.skip("^") ? NO_FLAGS : this.flags) };
     let on = true;
     while (this.next !== ")" && !this.skip(":")) {
       const char = this.take();
       if (char === "-") on = false;
       else if (char === "i") flags.ignoreCase = on;
       else if (char === "s") flags.dotAll = on;
-      else if (char === "m" && on) throw this.unsupported("the flag m");
-      else if (char !== "m" && char !== "U" && char !== "J") throw this.unsupported(`the flag ${char}`);
+      else if (char === "m") flags.multiLine = on;
+      else if (char !== "U" && char !== "J") throw this.unsupported(`the flag ${char}`);
     }
     return flags;
   }

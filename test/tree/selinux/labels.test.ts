@@ -131,6 +131,7 @@ const EXPRESSIONS: readonly (readonly [string, string[], string[]])[] = [
   ["/z/(?>a*)a(?!c)", [], ["/z/aaa"]],
   ["/z/a*+a(?!c)", [], ["/z/aaa"]],
   ["/z/\\h(?!c)", ["/z/ ", "/z/\t"], ["/z/a"]],
+  ["/z/a(?m:$)\\n(?m:^)b(?!c)", ["/z/a\nb"], ["/z/ab"]],
   ["/z/(?<n>.)\\k<n>", ["/z/xx"], ["/z/xy"]],
 ];
 
