@@ -1,44 +1,31 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { CfsError, withContext } from "../../errors.ts";
-import { ENOENT, isErrno } from "../../sys/errno.ts";
-import { O_NONBLOCK, O_RDONLY, open, readSmallFile } from "../../sys/file.ts";
+import { readConfigurationFile, systemPath, userPath, usualPlaces } from "../containers/places.ts";
 import { asObject, type JsonObject, requiredArray, requiredString } from "../json.ts";
 import { parseIdentityRule } from "./identity-rule.ts";
 import type { KeySource, Policy, Requirement, SignedBy, SigstoreSigned } from "./requirements.ts";
 import { checkScope } from "./scopes.ts";
 import { parseUnambiguousJson, refuseUnknown } from "./unambiguous-json.ts";
 
-const MAX_POLICY_SIZE = 1024 * 1024;
 const MAX_REQUIREMENTS = 1000;
 const MAX_KEYS = 100;
 
-/** Where containers-policy.json(5) says that the policy is: the user's goes before the system's. */
-function defaultPolicyFiles(): string[] {
-  return [join(homedir(), ".config/containers/policy.json"), "/etc/containers/policy.json"];
-}
-
 /**
- * Reads the signature policy (containers-policy.json(5)).
- * @param file instead of the user's and the system's; it must exist then.
+ * Reads the signature policy (containers-policy.json(5)): that of the user goes before that of the system.
+ * @param file instead of theirs; it must exist then.
  * @returns undefined when there is none: then everything is accepted.
  * @throws CfsError Invalid for anything in it that is not understood
  */
 export function loadPolicy(file?: string): Policy | undefined {
-  if (file !== undefined) return parsePolicy(readPolicy(file), file);
-  for (const candidate of defaultPolicyFiles()) {
-    try {
-      return parsePolicy(readPolicy(candidate), candidate);
-    } catch (error) {
-      if (!isErrno(error, ENOENT)) throw error;
-    }
+  const places = usualPlaces();
+  const candidates =
+    file === undefined ? [userPath(places, "policy.json"), systemPath(places, "policy.json")] : [file];
+  for (const candidate of candidates) {
+    const bytes = readConfigurationFile(candidate);
+    if (bytes !== undefined) return parsePolicy(bytes, candidate);
   }
+  if (file !== undefined)
+    throw new CfsError("NotFound", `signature policy ${file}: No such file or directory`);
   return undefined;
-}
-
-function readPolicy(file: string): Uint8Array {
-  using opened = open(file, O_RDONLY | O_NONBLOCK);
-  return readSmallFile(opened, MAX_POLICY_SIZE);
 }
 
 /** @param file for messages. @throws CfsError Invalid */

@@ -40,7 +40,8 @@ export async function findSigstoreSignatures(
   }
   for (const digest of related === undefined ? [] : subject.digests)
     await findRelated(related!, digest, finder);
-  if (finder.places.length === 0) finder.places.push(`, as ${reference.transport}: keeps none`);
+  if (finder.places.length === 0)
+    finder.places.push(`beside the image, as ${reference.transport}: has no place for one`);
   return finder;
 }
 

@@ -26,7 +26,7 @@ export async function findSimpleSignatures(
     for (const { from, content } of signatureFiles(reference.path, subject))
       if (content[0] !== OTHER_FORMAT) finder.add(from, content);
     finder.places.push(`in ${reference.path}`);
-  } else finder.places.push(`, as ${reference.transport}: keeps none`);
+  } else finder.places.push(`beside the image, as ${reference.transport}: has no place for one`);
   return finder;
 }
 

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { CfsError, describeError, kindOf } from "../../../src/errors.ts";
 import { imagePolicy } from "../../../src/oci/policy/policy.ts";
 import { parseReference } from "../../../src/oci/reference.ts";
 import { Scratch } from "../../repository/support.ts";
+import { PROJECT } from "../../support/project.ts";
+import { verdict } from "./support.ts";
 
 const ACCEPT = [{ type: "insecureAcceptAnything" }];
 const REJECT = [{ type: "reject" }];
@@ -67,5 +70,44 @@ describe("signature policy", () => {
 
   test("a policy that is named must be there", () => {
     expect(() => imagePolicy(parseReference("oci:x"), "/nonexistent/policy.json")).toThrow("No such file");
+  });
+});
+
+describe("where the policy is", () => {
+  const inHome = async (home: string, action: () => Promise<string>) => {
+    const before = process.env.HOME;
+    process.env.HOME = home;
+    try {
+      return await action();
+    } finally {
+      process.env.HOME = before;
+    }
+  };
+
+  test("the user's own", async () => {
+    using scratch = new Scratch();
+    const directory = scratch.join(".config/containers");
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(`${directory}/policy.json`, JSON.stringify({ default: REJECT }));
+    const found = await inHome(scratch.path, () => verdict(undefined, "oci:x"));
+    expect(found).toBe(
+      `Permission: signature policy ${directory}/policy.json: reject for oci:x (default): images from there are rejected`,
+    );
+  });
+
+  const hasSystemPolicy = existsSync("/etc/containers/policy.json");
+  if (hasSystemPolicy) console.log("skipped: this machine has a signature policy");
+  test.skipIf(hasSystemPolicy)("none at all accepts everything", async () => {
+    using scratch = new Scratch();
+    expect(await inHome(scratch.path, () => verdict(undefined, "oci:x"))).toBe("accepted");
+  });
+
+  test("transports that keep no signatures", async () => {
+    using scratch = new Scratch();
+    const key = join(PROJECT, "fixtures/signature/openpgp/rsa.gpg");
+    const file = scratch.join("policy.json");
+    writeFileSync(file, JSON.stringify({ default: [{ ...SIGNED[0], keyPath: key }] }));
+    const found = await verdict(file, "docker-daemon:busybox:1");
+    expect(found).toEndWith("no signature found beside the image, as docker-daemon: has no place for one");
   });
 });

@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import fc from "fast-check";
 import type { Descriptor } from "../../../src/oci/descriptor.ts";
 import { computeDigest, digestHex } from "../../../src/oci/digest.ts";
+import { parseIndex } from "../../../src/oci/index.ts";
+import { parseManifest } from "../../../src/oci/manifest.ts";
 import { OCI_MANIFEST } from "../../../src/oci/media-types.ts";
+import { SIGNATURE_ANNOTATION } from "../../../src/oci/policy/cosign-signature.ts";
 import type { FoundManifest } from "../../../src/oci/source.ts";
 import { Scratch } from "../../repository/support.ts";
 import { FakeSource, FIXTURES, fixture, fixtureSource, IMAGE, verdict } from "./support.ts";
@@ -163,6 +167,50 @@ describe("signatures by cosign", () => {
   });
 });
 
+describe("damage", () => {
+  const content = fixture(`blobs/${digestHex(parseManifest(manifestOf("bundle")).layers[0]!.digest)}`);
+  const payload = fixture(`blobs/${digestHex(parseManifest(fixture("tagged.json")).layers[0]!.digest)}`);
+  const signature = parseManifest(fixture("tagged.json")).layers[0]!.annotations.get(SIGNATURE_ANNOTATION)!;
+  const trusted = { keyPath: `${FIXTURES}/cosign.pub` };
+  const flip = (bytes: Uint8Array) =>
+    fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })).map(([at, change]) => {
+      const copy = bytes.slice();
+      copy[at]! ^= change;
+      return copy;
+    });
+  const named = { signedIdentity: { type: "exactRepository", dockerRepository: `${HOST}/team/tagged` } };
+
+  test("any changed byte of a payload", async () => {
+    expect(await ask({ ...trusted, ...named }, cosigned(payload, signature))).toBe("accepted");
+    await fc.assert(
+      fc.asyncProperty(flip(payload), async (bytes) => {
+        expect(await ask({ ...trusted, ...named }, cosigned(bytes, signature))).not.toBe("accepted");
+      }),
+    );
+  });
+
+  test("any changed byte of a bundle is refused in words, or was not signed", async () => {
+    const signedPart = (bytes: Uint8Array) => {
+      const { payload, signatures } = JSON.parse(Buffer.from(bytes).toString()).dsseEnvelope;
+      return [payload, signatures[0].sig].map((text) => Buffer.from(text, "base64").toString("hex"));
+    };
+    await fc.assert(
+      fc.asyncProperty(flip(content), async (bytes) => {
+        const found = await ask(trusted, bundled(bytes));
+        if (found === "accepted") expect(signedPart(bytes)).toEqual(signedPart(content));
+        else expect(found).toMatch(/^[A-Z][a-z]+: signature policy /);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** The manifest that the fixtures' list of referrers names. */
+function manifestOf(kind: "bundle" | "referrer"): Uint8Array {
+  const [descriptor] = parseIndex(fixture(`${kind}-list.json`)).manifests;
+  return fixture(`blobs/${digestHex(descriptor!.digest)}`);
+}
+
 type Pair = { publicKey: KeyObject; privateKey: KeyObject };
 const pem = ({ publicKey }: Pair) => publicKey.export({ type: "spki", format: "pem" }) as string;
 const base64 = (data: string | Uint8Array) => Buffer.from(data).toString("base64");
@@ -196,7 +244,7 @@ function cosigned(payload: Uint8Array, signature: string, more: Record<string, s
 
 function bundled(bundle: object): FakeSource {
   const source = new FakeSource();
-  const content = Buffer.from(JSON.stringify(bundle));
+  const content = bundle instanceof Uint8Array ? bundle : Buffer.from(JSON.stringify(bundle));
   const layer = { mediaType: BUNDLE, digest: source.add(content), size: content.length };
   const config = { mediaType: "application/vnd.oci.empty.v1+json", digest: IMAGE.digest, size: 2 };
   const manifest = Buffer.from(

@@ -80,7 +80,7 @@ export function fixtureSource(kind: "tagged" | "referrer" | "bundle" | "none"): 
 
 /** "accepted", or the kind of the error and what it says. */
 export async function verdict(
-  policyFile: string,
+  policyFile: string | undefined,
   reference: string,
   source: ImageSource = fixtureSource("none"),
   found: FoundManifest = IMAGE,
