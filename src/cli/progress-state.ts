@@ -109,15 +109,21 @@ export class ProgressState {
     return Math.max(this.#announcedBytes, this.#plannedBytes) + this.#correction;
   }
 
-  /** `12.0 MiB of 80.0 MiB (15%), 3.1 MiB/s, 22s left` */
-  summary(now: number): string {
+  /**
+   * `12.0 MiB of 80.0 MiB (15%), 3.1 MiB/s, 22s left`
+   * @param isShort begins with `15% of 80.0 MiB` instead.
+   */
+  summary(now: number, isShort = false): string {
     const done = this.doneBytes;
     const total = this.totalBytes;
-    const parts = [
-      total > 0
-        ? `${formatBytes(done)} of ${formatBytes(total)} (${percentage(done, total)})`
-        : formatBytes(done),
-    ];
+    const amount = () => {
+      if (total === 0) return formatBytes(done);
+      const percent = percentage(done, total);
+      return isShort
+        ? `${percent} of ${formatBytes(total)}`
+        : `${formatBytes(done)} of ${formatBytes(total)} (${percent})`;
+    };
+    const parts = [amount()];
     const rate = this.#rate.bytesPerSecond(now);
     if (rate !== undefined) {
       parts.push(`${formatBytes(Math.round(rate))}/s`);

@@ -44,6 +44,8 @@ export class TerminalProgress implements ProgressPrinter, Overlay {
     if (event.type === "done") {
       this.#err.line(`${task?.label ?? printable(event.id)}: ${printable(event.label ?? "done")}`);
     } else if (event.type === "message") this.#err.line(printable(event.text));
+    // Tasks are announced together: the total is right when all have been.
+    if (event.type === "start" || event.type === "plan") return;
     // Above a new message, the bars are gone: they come back at once.
     if (this.#drawn.length === 0 || now - this.#drawnAt >= REDRAW_EVERY) this.#draw();
   }
@@ -87,7 +89,7 @@ export class TerminalProgress implements ProgressPrinter, Overlay {
     const rest = others.length === 0 ? "" : `, and ${others.join(", ")}`;
     // Of unknown size, and alone: there is no sum.
     if (running.length === 1 && state.totalBytes === 0 && rest === "") return shown;
-    return [...shown, `total ${state.summary(now)}${rest}`];
+    return [...shown, `total ${state.summary(now, columns < ROOM_FOR_BAR)}${rest}`];
   }
 }
 

@@ -207,6 +207,15 @@ describe("on a terminal", () => {
     for (const drawn of terminal.screen) expect(Bun.stringWidth(drawn)).toBeLessThan(width);
   });
 
+  test("a narrow terminal has room for the rate", () => {
+    const { clock, terminal, progress } = onTerminal();
+    terminal.width = 45;
+    progress.event(layer("a", 800));
+    progress.event(advance("a", 200));
+    clock.pass(2);
+    expect(terminal.screen.at(-1)).toBe("total 25% of 800.0 MiB, 100.0 MiB/s, 6s left");
+  });
+
   test("lines that a narrower terminal has broken are removed with all their rows", () => {
     const { clock, terminal, progress } = onTerminal();
     progress.event(layer("a", 2));

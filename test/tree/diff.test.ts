@@ -185,7 +185,7 @@ describe("known reasons", () => {
       "whole seconds",
       ["/f 5 100644 1 0 0 0 1.75 - hello -"],
       [FILE],
-      ["/f mtime: times were cut to whole seconds on the way"],
+      ["/f mtime: times were cut to whole seconds on the way, as images of format 2 do"],
     ],
     [
       "hard links",
