@@ -6,7 +6,7 @@ import type { ByteRange, PublishedDocument } from "../source.ts";
 import { checkBlobSize } from "../source.ts";
 import { streamBlob } from "./blob-stream.ts";
 import { statusOf } from "./errors.ts";
-import { Failures, firstSuccess } from "./failover.ts";
+import { Places } from "./failover.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts } from "./http.ts";
 import { fetchManifest } from "./manifest-request.ts";
 import type { PlacedBytes } from "./multipart.ts";
@@ -53,21 +53,21 @@ export function openRegistryRepository(
 }
 
 class RegistryClient implements RegistryRepository {
-  /** Mirrors first, the original last. */
-  readonly #sessions: readonly Session[];
+  readonly #places: Places;
   readonly #signal: AbortSignal;
-  /** Which gave the manifest: it should have the blobs as well. */
-  #preferred: Session | undefined;
+  #found = false;
 
   constructor(sessions: readonly Session[], signal: AbortSignal) {
-    this.#sessions = sessions;
+    this.#places = new Places(sessions);
     this.#signal = signal;
   }
 
   async manifest(reference: string): Promise<PublishedDocument> {
-    return await firstSuccess(this.#inOrder(), async (session) => {
+    return await this.#places.firstSuccess(async (session) => {
       const document = await fetchManifest(session, reference, this.#signal);
-      this.#preferred = session;
+      // where the image's manifest is, its blobs should be as well
+      if (!this.#found) this.#places.prefer(session);
+      this.#found = true;
       return document;
     });
   }
@@ -90,7 +90,7 @@ class RegistryClient implements RegistryRepository {
       checkBlobSize(descriptor, bytes.length);
       return bytes;
     }
-    return await firstSuccess(this.#inOrder(), async (session) => {
+    return await this.#places.firstSuccess(async (session) => {
       const bytes = new Uint8Array(size);
       let at = 0;
       for await (const chunk of streamBlob(session, descriptor, 0, this.#signal)) {
@@ -102,25 +102,15 @@ class RegistryClient implements RegistryRepository {
     });
   }
 
-  async *stream(
-    descriptor: Descriptor,
-    from: number,
-    signal: AbortSignal,
-  ): AsyncGenerator<Uint8Array, void, void> {
-    const failures = new Failures();
+  stream(descriptor: Descriptor, from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
     let at = from;
-    for (const session of this.#inOrder()) {
-      try {
-        for await (const chunk of streamBlob(session, descriptor, at, this.#both(signal))) {
-          at += chunk.length;
-          yield chunk;
-        }
-        return;
-      } catch (error) {
-        failures.add(session, error);
+    const both = this.#both(signal);
+    return this.#places.stream(async function* (session) {
+      for await (const chunk of streamBlob(session, descriptor, at, both)) {
+        at += chunk.length;
+        yield chunk;
       }
-    }
-    throw failures.combined();
+    });
   }
 
   async *streamRanges(
@@ -128,59 +118,46 @@ class RegistryClient implements RegistryRepository {
     ranges: readonly ByteRange[],
     signal: AbortSignal,
   ): AsyncGenerator<PlacedBytes, void, void> {
-    const failures = new Failures();
     checkRanges(descriptor, ranges);
     let at = 0;
-    for (const session of this.#inOrder()) {
-      try {
-        const missing = rangesFrom(ranges, at);
-        for await (const piece of streamBlobRanges(session, descriptor, missing, this.#both(signal))) {
-          at = piece.offset + piece.bytes.length;
-          yield piece;
-        }
-        return;
-      } catch (error) {
-        failures.add(session, error);
+    const both = this.#both(signal);
+    const pieces = this.#places.stream(async function* (session) {
+      const missing = rangesFrom(ranges, at);
+      for await (const piece of streamBlobRanges(session, descriptor, missing, both)) {
+        at = piece.offset + piece.bytes.length;
+        yield piece;
       }
+    });
+    try {
+      yield* pieces;
+    } catch (error) {
+      // "Unsupported" promises that nothing was given
+      throw at > 0 && kindOf(error) === "Unsupported"
+        ? new CfsError("Network", describeError(error), { hint: "try again later" })
+        : error;
     }
-    const error = failures.combined();
-    // "Unsupported" promises that nothing was given
-    throw at > 0 && kindOf(error) === "Unsupported"
-      ? new CfsError("Network", describeError(error), { hint: "try again later" })
-      : error;
   }
 
   async referrers(subject: OciDigest, artifactType?: string): Promise<readonly Descriptor[]> {
-    return await firstSuccess(this.#inOrder(), (session) =>
+    return await this.#places.firstSuccess((session) =>
       fetchReferrers(session, subject, artifactType, this.#signal),
     );
   }
 
   async hasBlob(digest: OciDigest): Promise<boolean> {
-    return await hasBlob(this.#original, digest, this.#signal);
+    return await hasBlob(this.#places.original, digest, this.#signal);
   }
 
   async mountBlob(digest: OciDigest, fromPath: string): Promise<boolean> {
-    return await mountBlob(this.#original, digest, fromPath, this.#signal);
+    return await mountBlob(this.#places.original, digest, fromPath, this.#signal);
   }
 
   async uploadBlob(content: UploadContent, onProgress: (bytes: number) => void): Promise<void> {
-    await uploadBlob(this.#original, content, onProgress, this.#signal);
+    await uploadBlob(this.#places.original, content, onProgress, this.#signal);
   }
 
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<boolean> {
-    return await putManifest(this.#original, reference, bytes, mediaType, this.#signal);
-  }
-
-  get #original(): Session {
-    return this.#sessions.at(-1)!;
-  }
-
-  #inOrder(): readonly Session[] {
-    const preferred = this.#preferred;
-    return preferred === undefined
-      ? this.#sessions
-      : [preferred, ...this.#sessions.filter((session) => session !== preferred)];
+    return await putManifest(this.#places.original, reference, bytes, mediaType, this.#signal);
   }
 
   #both(signal: AbortSignal): AbortSignal {

@@ -145,7 +145,8 @@ export class HttpClient {
       ca: trusted(files),
       ...(files.cert === undefined ? {} : { cert: files.cert }),
       ...(files.key === undefined ? {} : { key: files.key }),
-      ...(this.#insecure ? { rejectUnauthorized: false } : {}),
+      // said in any case: else the environment (NODE_TLS_REJECT_UNAUTHORIZED) could say otherwise
+      rejectUnauthorized: !this.#insecure,
     };
   }
 }

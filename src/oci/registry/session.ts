@@ -93,7 +93,8 @@ export class Session {
       if (accept.includes(reply.status)) return reply;
       if (reply.status === 401 && ours && !renewed && reply.url.origin === base.origin) {
         const scope = await this.#auth.challenged(reply);
-        const more = this.#addScope(scope);
+        // what is asked for in connection with another repository is not wanted for every request
+        const more = otherPaths.length === 0 && this.#addScope(scope);
         if (authorization !== undefined) await this.#auth.refused(authorization, scopes);
         const next = await this.#auth.authorization(this.#scopes(otherPaths), request.signal);
         if (more || next !== authorization) {

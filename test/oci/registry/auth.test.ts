@@ -269,6 +269,23 @@ test.each([
   expect(text).toContain(message);
 });
 
+test("a registry may ask for a login when it comes to the image only", async () => {
+  using server = serve((request, { pathname, origin }) => {
+    if (pathname === "/v2/") return new Response("");
+    if (pathname === "/token") return Response.json({ token: "T" });
+    return request.headers.get("authorization") === "Bearer T"
+      ? new Response("", { status: 404 })
+      : unauthorized(`Bearer realm="${origin}/token",scope="extra:scope:pull"`);
+  });
+  expect((await failure(connect(server).manifest("v1"))).kind).toBe("NotFound");
+  expect(server.requests.map(({ line }) => line)).toEqual([
+    "GET /v2/",
+    `GET /v2/${NAME}/manifests/v1`,
+    `GET /token?scope=${encodeURIComponent(`repository:${NAME}:pull`)}&scope=extra%3Ascope%3Apull`,
+    `GET /v2/${NAME}/manifests/v1`,
+  ]);
+});
+
 test("the first challenge that can be met is taken", async () => {
   using server = serve((request, { pathname, origin }) => {
     if (pathname === "/token") return Response.json({ token: "T" });

@@ -130,6 +130,18 @@ describe("TLS", () => {
     expect((await failure(connect(registry, { insecure: false }).manifest("v1"))).kind).toBe("Network");
   });
 
+  test("is not left to the environment", async () => {
+    using registry = await start();
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+    try {
+      expect((await failure(connect(registry, { insecure: false }).manifest("v1"))).text).toContain(
+        "not trusted",
+      );
+    } finally {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    }
+  });
+
   test("with a certificate for another host", async () => {
     using registry = await start({ name: "localhost" });
     const host = `127.0.0.2:${registry.port}`;

@@ -60,6 +60,16 @@ test("blobs come from where the manifest came from", async () => {
   expect(mirror.requests).toHaveLength(0);
 });
 
+test("a mirror that turned out to be down is not asked again", async () => {
+  mirror.fault("/v2/", { refuse: true }, ALWAYS);
+  const repository = mirrored();
+  await repository.manifest("v1");
+  mirror.clearRequests();
+  expect(await collect(repository.stream(blob, 0, never()))).toHaveLength(100_000);
+  await repository.referrers(blob.digest);
+  expect(mirror.requests).toHaveLength(0);
+});
+
 test("ranges come from the next place when one of them has none", async () => {
   mirror.fault(`/v2/${NAME}/blobs/`, { ignoreRange: true }, ALWAYS);
   let size = 0;
@@ -73,7 +83,7 @@ test("the error is the original's, and names what was tried before", async () =>
   const { kind, text } = await failure(mirrored().manifest("v2"));
   expect(kind).toBe("NotFound");
   expect(text).toStartWith(`${original.host}: manifest v2 of ${NAME} not found`);
-  expect(text).toContain(`tried before: ${mirror.host}/${NAME} (${mirror.host}: access to manifest v2`);
+  expect(text).toContain(`also tried: ${mirror.host}/${NAME} (${mirror.host}: access to manifest v2`);
 });
 
 test("a tag that no place has is missing", async () => {

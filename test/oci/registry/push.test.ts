@@ -124,6 +124,29 @@ describe("a blob", () => {
     expect(registry.requests.filter(({ method }) => method === "PATCH")).toHaveLength(QUICK_RETRIES.attempts);
   });
 
+  test("is done with when it is cancelled", async () => {
+    const controller = new AbortController();
+    let ended = false;
+    const blob: UploadContent = {
+      ...content(large),
+      async *read() {
+        try {
+          for (;;) {
+            await Bun.sleep(5);
+            yield large.subarray(0, 1000);
+          }
+        } finally {
+          ended = true;
+        }
+      },
+    };
+    setTimeout(() => controller.abort(), 50);
+    const repository = connect(registry, {}, { access: "push", signal: controller.signal });
+    expect((await failure(repository.uploadBlob(blob, () => {}))).kind).toBe("Cancelled");
+    await Bun.sleep(20);
+    expect(ended).toBe(true);
+  });
+
   test("that isn't what its digest says is refused by the registry", async () => {
     const blob = { ...content(small), digest: descriptorOf(large).digest };
     const { kind, text } = await failure(push().uploadBlob(blob, () => {}));
