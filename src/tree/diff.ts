@@ -76,9 +76,9 @@ export function* diffTrees(
     const path = frame.prefix + name;
     const a = frame.expected?.entries.get(name);
     const b = frame.found?.entries.get(name);
-    yield* compare.nodes(path, a, b);
-    const below = frameOf(`${path}/`, asDirectory(a), asDirectory(b));
-    if (below.names.length > 0) stack.push(below);
+    if (!compare.isSame(a, b)) yield* compare.nodes(path, a, b);
+    const [below, belowFound] = [asDirectory(a), asDirectory(b)];
+    if (below !== undefined || belowFound !== undefined) stack.push(frameOf(`${path}/`, below, belowFound));
   }
 }
 
@@ -93,8 +93,9 @@ interface Frame {
 }
 
 function frameOf(prefix: ByteString, expected: Directory | undefined, found: Directory | undefined): Frame {
-  const names = new Set([...(expected?.entries.keys() ?? []), ...(found?.entries.keys() ?? [])]);
-  return { prefix, expected, found, names: [...names].sort(), next: 0 };
+  const names = [...(expected?.entries.keys() ?? [])];
+  for (const name of found?.entries.keys() ?? []) if (expected?.entries.has(name) !== true) names.push(name);
+  return { prefix, expected, found, names: names.sort(), next: 0 };
 }
 
 function asDirectory(node: Node | undefined): Directory | undefined {
@@ -112,6 +113,14 @@ class Comparison {
     this.#ignore = ignore;
     this.#expectedLinks = linkGroups(expected);
     this.#foundLinks = linkGroups(found);
+  }
+
+  /** A quick look: what is not the same may still not differ in any field. */
+  isSame(a: Node | undefined, b: Node | undefined): boolean {
+    if (a === undefined || b === undefined || !isSameStat(a.stat, b.stat)) return false;
+    if (a.kind === "directory" || b.kind === "directory") return a.kind === b.kind;
+    if (this.#expectedLinks.has(a) || this.#foundLinks.has(b)) return false;
+    return isSameContent(a.content, b.content);
   }
 
   *nodes(path: ByteString, a: Node | undefined, b: Node | undefined): Generator<Difference> {
@@ -187,6 +196,24 @@ interface FieldPair {
   readonly xattr?: ByteString;
   readonly expected: string | undefined;
   readonly found: string | undefined;
+}
+
+function isSameStat(a: Stat, b: Stat): boolean {
+  return (
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid &&
+    a.mtime === b.mtime &&
+    a.mtimeNsec === b.mtimeNsec &&
+    (a.xattrs === b.xattrs || (a.xattrs.size === 0 && b.xattrs.size === 0))
+  );
+}
+
+function isSameContent(a: Content, b: Content): boolean {
+  if (a.type === "inline") return b.type === "inline" && a.data === b.data;
+  if (a.type === "external") return b.type === "external" && a.id === b.id && a.size === b.size;
+  if (a.type === "sparse") return b.type === "sparse" && a.size === b.size;
+  return a.type === "symlink" && b.type === "symlink" && a.target === b.target;
 }
 
 function* statFields(a: Stat, b: Stat): Generator<FieldPair> {
