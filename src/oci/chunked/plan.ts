@@ -30,14 +30,14 @@ export interface ChunkedPlan {
 /** Numbers of a part. */
 export const PART_WIDTH = 3;
 /** A gap of so many bytes costs less than another range. */
-const MAX_GAP = 256;
+const LEAST_GAP = 256;
 
 /** Finds out what is to be fetched, and how the tar is put together. */
 export class ChunkedPlanner {
   readonly #files: readonly ChunkedFile[];
   readonly #objectOf: (file: number) => ObjectId | undefined;
-  readonly #ranges: { offset: number; length: number }[] = [];
-  #fetchLength = 0;
+  readonly #maxRanges: number;
+  readonly #wanted: { readonly offset: number; readonly end: number }[] = [];
   readonly #parts: number[] = [];
   readonly #objects: ObjectId[] = [];
   #plainLength = 0;
@@ -45,10 +45,16 @@ export class ChunkedPlanner {
   /**
    * @param files in the order of the blob.
    * @param objectOf the object with the content of a file, if the repository has it.
+   * @param maxRanges what lies between the ranges is fetched as well when there would be more of them.
    */
-  constructor(files: readonly ChunkedFile[], objectOf: (file: number) => ObjectId | undefined) {
+  constructor(
+    files: readonly ChunkedFile[],
+    objectOf: (file: number) => ObjectId | undefined,
+    maxRanges = Number.POSITIVE_INFINITY,
+  ) {
     this.#files = files;
     this.#objectOf = objectOf;
+    this.#maxRanges = maxRanges;
   }
 
   /** For blobs whose headers are only in their frames. @param tarEnd where these end. */
@@ -96,16 +102,8 @@ export class ChunkedPlanner {
 
   #addFrames(offset: number, end: number): void {
     if (end <= offset) return;
-    const last = this.#ranges.at(-1);
-    const gap = last === undefined ? Number.POSITIVE_INFINITY : offset - (last.offset + last.length);
-    if (last !== undefined && gap >= 0 && gap <= MAX_GAP) {
-      last.length += gap;
-      this.#fetchLength += gap;
-    } else this.#ranges.push({ offset, length: 0 });
-    const range = this.#ranges.at(-1)!;
-    this.#add(PartKind.Frames, this.#fetchLength, end - offset);
-    range.length += end - offset;
-    this.#fetchLength += end - offset;
+    this.#add(PartKind.Frames, offset, end - offset);
+    this.#wanted.push({ offset, end });
   }
 
   #add(kind: PartKind, offset: number, length: number): void {
@@ -118,12 +116,36 @@ export class ChunkedPlanner {
   }
 
   #finish(): ChunkedPlan {
-    return {
-      ranges: this.#ranges,
-      plainLength: this.#plainLength,
-      fetchLength: this.#fetchLength,
-      parts: Float64Array.from(this.#parts),
-      objects: this.#objects,
-    };
+    const ranges = joinRanges(this.#wanted, this.#maxRanges);
+    const parts = Float64Array.from(this.#parts);
+    let range = 0;
+    let fetchLength = 0;
+    // Until here, frames were where they are in the blob.
+    for (let part = 0; part < parts.length; part += PART_WIDTH) {
+      if (parts[part] !== PartKind.Frames) continue;
+      const offset = parts[part + 1]!;
+      while (offset >= ranges[range]!.offset + ranges[range]!.length) fetchLength += ranges[range++]!.length;
+      parts[part + 1] = fetchLength + offset - ranges[range]!.offset;
+    }
+    for (; range < ranges.length; range++) fetchLength += ranges[range]!.length;
+    return { ranges, plainLength: this.#plainLength, fetchLength, parts, objects: this.#objects };
   }
+}
+
+/** Joins ranges between which there is little, and as many more as it takes. */
+function joinRanges(
+  wanted: readonly { readonly offset: number; readonly end: number }[],
+  max: number,
+): ByteRange[] {
+  const gaps = wanted.slice(1).map(({ offset }, i) => offset - wanted[i]!.end);
+  const largest = gaps.toSorted((a, b) => b - a);
+  const least = Math.max(LEAST_GAP, largest[max - 1] ?? 0);
+  const ranges: { offset: number; length: number }[] = [];
+  wanted.forEach(({ offset, end }, i) => {
+    if (i > 0 && gaps[i - 1]! <= least) {
+      const last = ranges.at(-1)!;
+      last.length = end - last.offset;
+    } else ranges.push({ offset, length: end - offset });
+  });
+  return ranges;
 }

@@ -20,7 +20,9 @@ import type { OciDigest } from "../digest.ts";
 import type { ByteRange, RemoteBlobs } from "../source.ts";
 
 /** Smaller layers are fetched as a whole. */
-const LEAST_SIZE = 1024 * 1024;
+const LEAST_SIZE = 256 * 1024;
+/** Ranges that are asked for one by one if need be. */
+const FEW_RANGES = 100;
 /** At least this part of a layer must be here already. */
 const LEAST_SHARE = 0.25;
 
@@ -29,6 +31,8 @@ export interface PlannedLayer {
   readonly plan: ChunkedPlan;
   /** The local file of the plan, with what goes in front of the ranges. */
   readonly file: Fd;
+  /** Another plan for the same file, for registries that don't take many ranges. */
+  coarser(): ChunkedPlan;
 }
 
 /**
@@ -51,7 +55,7 @@ export async function planLayer(
     let saved = 0;
     for (const number of objects.keys()) saved += toc.files[number]!.end - toc.files[number]!.offset;
     if (saved < layer.size * LEAST_SHARE) return undefined;
-    return await makePlan(repository, remote, layer, layout, toc, objects);
+    return await planFrom(repository, remote, layer, layout, toc, objects);
   } catch (error) {
     // Whatever the table of contents is worth, the blob as a whole is verified in the end.
     const isUseless = error instanceof CfsError && ["Corrupt", "Invalid", "Unsupported"].includes(error.kind);
@@ -60,7 +64,7 @@ export async function planLayer(
   }
 }
 
-async function makePlan(
+async function planFrom(
   repository: Repository,
   remote: RemoteBlobs,
   layer: Descriptor,
@@ -68,16 +72,21 @@ async function makePlan(
   { files, tarSplitDigest }: TableOfContents,
   objects: ReadonlyMap<number, ObjectId>,
 ): Promise<PlannedLayer> {
-  const planner = () => new ChunkedPlanner(files, (number) => objects.get(number));
+  const { tarSplit, tarEnd } = layout;
+  const planner = (maxRanges?: number) =>
+    new ChunkedPlanner(files, (number) => objects.get(number), maxRanges);
   const file = new Fd(openTemporary(repository.dir.fd), "temporary file for parts of a layer");
   try {
-    const { tarSplit } = layout;
-    if (tarSplit === undefined || tarSplitDigest === undefined)
-      return { plan: planner().fromFrames(layout.tarEnd), file };
-    const packed = await fetchRange(remote, layer, tarSplit);
-    verifyPacked(packed, tarSplitDigest, "tar-split data");
-    const pieces = readTarSplit(unpack(packed, tarSplit.plainSize, "tar-split data"));
-    return { plan: planner().fromPieces(keepBytes(pieces, file)), file };
+    let makePlan = (maxRanges?: number) => planner(maxRanges).fromFrames(tarEnd);
+    if (tarSplit !== undefined && tarSplitDigest !== undefined) {
+      const packed = await fetchRange(remote, layer, tarSplit);
+      verifyPacked(packed, tarSplitDigest, "tar-split data");
+      makePlan = (maxRanges) => {
+        const pieces = readTarSplit(unpack(packed, tarSplit.plainSize, "tar-split data"));
+        return planner(maxRanges).fromPieces(keepBytes(pieces, file));
+      };
+    }
+    return { plan: makePlan(), file, coarser: () => makePlan(FEW_RANGES) };
   } catch (error) {
     file.close();
     throw error;

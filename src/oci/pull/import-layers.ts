@@ -103,26 +103,41 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
       plans.set(layer, planned);
     }
   }
-  if (plans.size === 0) return await fetchAndSplit(batch, remote, plans);
   const linked = new Set<OciDigest>();
   const onLayer: ImportOptions["onLayer"] = (id, layer) => {
     linked.add(id);
     options.onLayer?.(id, layer);
   };
-  try {
-    await fetchAndSplit({ ...batch, options: { ...options, onLayer } }, remote, plans);
-  } catch (error) {
-    if (!["Corrupt", "Invalid", "Unsupported"].includes(kindOf(error) ?? "")) throw error;
-    // The table of contents does not vouch for the layer; the blob as a whole may still be right.
+  const plansOf = (plan: (planned: PlannedLayer) => ChunkedPlan) =>
+    new Map([...plans].map(([layer, planned]) => [layer, { file: planned.file, plan: plan(planned) }]));
+  // A registry may take few ranges or none. What a table of contents says may be wrong, and the blob still be right.
+  const attempts: (() => ReadonlyMap<ImageLayer, LocalFile>)[] =
+    plans.size === 0 ? [] : [() => plans, () => plansOf((planned) => planned.coarser())];
+  for (const attempt of attempts) {
     const rest = layers.filter(({ id }) => !linked.has(id));
-    await fetchAndSplit({ ...batch, layers: rest }, remote, new Map());
+    try {
+      return await fetchAndSplit(
+        { ...batch, layers: rest, options: { ...options, onLayer } },
+        remote,
+        attempt(),
+      );
+    } catch (error) {
+      const kind = kindOf(error);
+      if (kind === "Corrupt" || kind === "Invalid") break;
+      if (kind !== "Unsupported") throw error;
+    }
   }
+  const rest = layers.filter(({ id }) => !linked.has(id));
+  await fetchAndSplit({ ...batch, layers: rest }, remote, new Map());
 }
+
+/** A file from which a layer is put together in part. */
+type LocalFile = Pick<PlannedLayer, "file" | "plan">;
 
 async function fetchAndSplit(
   batch: Batch,
   remote: RemoteBlobs,
-  plans: ReadonlyMap<ImageLayer, PlannedLayer>,
+  plans: ReadonlyMap<ImageLayer, LocalFile>,
 ): Promise<void> {
   const { repository, layers, options } = batch;
   const transfers = layers.map((layer): Transfer => {

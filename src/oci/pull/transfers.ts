@@ -56,7 +56,7 @@ export class ChunkedTransfer implements Transfer {
   readonly #plan: ChunkedPlan;
   readonly #file: Fd;
 
-  /** @param file the local file of the plan with what is to be in front of the ranges; this closes it. */
+  /** @param file the local file of the plan with what is to be in front of the ranges; it stays open. */
   constructor(remote: RemoteBlobs, blob: Descriptor, plan: ChunkedPlan, file: Fd) {
     this.#remote = remote;
     this.blob = blob;
@@ -69,9 +69,7 @@ export class ChunkedTransfer implements Transfer {
   }
 
   open(): TransferFile {
-    const file = this.#file;
-    const close = () => file.close();
-    return { file, length: this.#plan.plainLength, discard: close, [Symbol.dispose]: close };
+    return { file: this.#file, length: this.#plan.plainLength, discard() {}, [Symbol.dispose]() {} };
   }
 
   async *pieces(_from: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
