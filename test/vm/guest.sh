@@ -162,6 +162,23 @@ tamper() {
     if is_mounted /mnt; then fail "nothing stays mounted"; else pass "nothing stays mounted"; fi
 }
 
+seal() {
+    succeeds "seal an image" c oci seal hello --tag sealed
+    succeeds "oci mount of a sealed image" c oci mount sealed /mnt
+    succeeds "mounts what was sealed, checked by the kernel" grep -q "^composefs:$id /mnt overlay ro,.*verity=require" /proc/mounts
+    unmount
+    refuses "its bootable form was not sealed" "is sealed: only the EROFS image $id" c oci mount sealed /mnt --bootable
+    mv "$image" /sysroot/kept
+    cp /sysroot/kept "$image"
+    refuses "a sealed image without fs-verity is refused" "no fs-verity" c oci mount sealed /mnt
+    succeeds "--insecure mounts it when its content is right" cfsctl --insecure --repo $repo oci mount sealed /mnt
+    unmount
+    printf x >>"$image"
+    refuses "and only then" "does not have the content" cfsctl --insecure --repo $repo oci mount sealed /mnt
+    rm "$image" && mv /sysroot/kept "$image"
+    c oci untag sealed >$log
+}
+
 changes() {
     mkdir -p /sysroot/upper /sysroot/work
     succeeds "mount for changes" c oci mount hello /mnt --upperdir /sysroot/upper --workdir /sysroot/work --read-write
@@ -172,6 +189,7 @@ changes() {
 
 for algorithm in sha512 sha256; do scenario $algorithm; done
 tamper
+seal
 changes
 
 echo "$passed passed, $failed failed"
