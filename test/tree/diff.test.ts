@@ -131,7 +131,7 @@ describe("differences", () => {
           there.map(short),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 });
