@@ -13,7 +13,7 @@ import { type Flags, type OpenGroup, PatternReader } from "./pattern-reader.ts";
 
 const CONTROL: Readonly<Record<string, number>> = { a: 7, f: 12, t: 9, n: 10, r: 13, v: 11 };
 const HEX_DIGITS: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
-const GROUP_NAME = /^(?:P?<)[A-Za-z_][A-Za-z0-9_.[\]]*>/;
+const GROUP_NAME = /^P?<([A-Za-z_][A-Za-z0-9_.[\]]*)>/;
 /** Longer names, numbers and lists of flags are not read. */
 const MAX_TOKEN = 256;
 
@@ -43,6 +43,7 @@ const ASSERTIONS: Readonly<Record<string, Assertion>> = {
  */
 class LinearReader extends PatternReader {
   protected readonly repeatsNest = true;
+  readonly #names = new Set<string>();
 
   protected atom(): Pattern {
     const char = this.take();
@@ -80,7 +81,12 @@ class LinearReader extends PatternReader {
       return { close: (part: Pattern): Pattern => ({ kind: "group", part, index }) };
     };
     if (!this.skip("?")) return capture();
-    if (this.skipMatch(GROUP_NAME, MAX_TOKEN) !== undefined) return capture();
+    const name = this.skipMatch(GROUP_NAME, MAX_TOKEN)?.[1];
+    if (name !== undefined) {
+      if (this.#names.has(name)) throw this.invalid("duplicate capture group name");
+      this.#names.add(name);
+      return capture();
+    }
     const flags = this.#flags();
     if (this.skip(")")) return { close: undefined, flags };
     if (!this.skip(":")) throw this.invalid("unrecognized flag");

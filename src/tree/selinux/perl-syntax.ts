@@ -89,7 +89,9 @@ class PerlReader extends PatternReader {
     if (this.skip(">")) return { close: (part) => ({ kind: "atomic", part }) };
     const named = this.skipMatch(/^(?:P?<(\w+)>|'(\w+)')/, MAX_TOKEN);
     if (named !== undefined) {
-      this.#names.set(named[1] ?? named[2]!, this.groups + 1);
+      const name = named[1] ?? named[2]!;
+      if (this.#names.has(name)) throw this.invalid("two named subpatterns have the same name");
+      this.#names.set(name, this.groups + 1);
       return this.#capture();
     }
     const reference = this.skipMatch(/^P=(\w+)/, MAX_TOKEN)?.[1];

@@ -157,6 +157,7 @@ describe("regular expressions", () => {
     "/z/[a",
     "/z/(?(1)a)",
     "/z/(?R)",
+    "/z/(?<n>a)(?<n>b)",
   ];
   test.each(refused)("%s is refused", (expression) => {
     const contexts = { "etc/selinux/t/contexts/files/file_contexts": `${expression} yes` };
