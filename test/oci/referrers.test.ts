@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { loadRegistryConfiguration } from "../../src/oci/containers/configuration.ts";
 import { type OciDigest, parseDigest } from "../../src/oci/digest.ts";
 import { listTaggedImages } from "../../src/oci/list.ts";
 import { openSource } from "../../src/oci/open-source.ts";
+import { pullImage } from "../../src/oci/pull/pull.ts";
 import { pullReferrers } from "../../src/oci/pull/referrers.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import {
@@ -20,6 +22,7 @@ import { SHA256, SHA512 } from "../../src/verity/digest.ts";
 import { addArtifact, MANIFEST_TYPE } from "../support/oci-artifact.ts";
 import { writeLayout } from "../support/oci-layout.ts";
 import { findReference } from "../support/reference.ts";
+import { startRegistry } from "../support/registry.ts";
 import { directory, file, noise, writeTar } from "../support/tar-writer.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { newRepository, pull } from "./support.ts";
@@ -294,3 +297,31 @@ describe("what refers to an image where it is", () => {
     expect(listTaggedImages(repository, noWarning).map(({ name }) => name)).toEqual(["image"]);
   });
 });
+
+test.each([true, false])(
+  "a registry tells what refers to an image; with a list of referrers: %p",
+  async (referrersApi) => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature, below } = sampleLayout(dir);
+    await using registry = await startRegistry({ referrersApi });
+    registry.content.addLayout("team/app", layout);
+    const name = `docker://${registry.host}/team/app:image`;
+    using repository = newRepository(dir.join("repo"), SHA256);
+    const configuration = loadRegistryConfiguration({ tlsVerify: false });
+    using source = openSource(parseReference(name), repository.dir.fd, { registries: configuration });
+    const listed = async () => (await sourceReferrers(source))[0]!.descriptors.map(({ digest }) => digest);
+    if (!referrersApi) {
+      // Without the list there would have to be an index tagged `sha256-HEX`.
+      expect(await listed()).toEqual([]);
+      return;
+    }
+    expect((await listed()).sort()).toEqual([contents, signature].sort());
+    await pullImage(repository, source, { jobs: 1, tag: "image" });
+    await pullReferrers(repository, source, [subject], { jobs: 1 });
+    expect(Object.fromEntries(listReferrers(repository))).toEqual({
+      [subject]: [contents, signature].sort(),
+      [contents]: [below],
+    });
+    expect((await checkRepository(repository, { jobs: 1 })).errors).toEqual([]);
+  },
+);
