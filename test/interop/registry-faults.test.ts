@@ -86,7 +86,7 @@ function expectRefusal(repository: string, { code, stdout, stderr }: RunResult):
 }
 
 /** What may be lost when a connection ends: fetch drops what it has received, but not handed out yet. */
-const LOST_PER_BREAK = 256 * 1024;
+const LOST_PER_BREAK = 640 * 1024;
 
 const always = { times: Infinity };
 const MANIFEST = /\/manifests\//;
@@ -301,10 +301,10 @@ describe("gets through", () => {
   test.concurrent("connections that break: what has come is not fetched again", async () => {
     using setup = await start();
     const { registry, repository, pull } = setup;
-    registry.fault(SECOND_LAYER(), { cutAfter: 600_000 }, always);
+    registry.fault(SECOND_LAYER(), { cutAfter: 900_000 }, always);
     expectImage(repository, await pull());
     const parts = registry.sent(second());
-    expect(parts.length).toBeGreaterThanOrEqual(4);
+    expect(parts.length).toBeGreaterThanOrEqual(3);
     parts.slice(1).forEach(([from], i) => {
       expect(from).toBeGreaterThanOrEqual(parts[i]![1] - LOST_PER_BREAK);
     });
