@@ -1,5 +1,5 @@
 import { writeImage } from "../erofs/writer.ts";
-import { withContext } from "../errors.ts";
+import { CfsError, withContext } from "../errors.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
@@ -9,6 +9,7 @@ import type { OciDigest } from "./digest.ts";
 import { openManifest, parseStoredConfig } from "./image.ts";
 import { findImageRef, linkedImageRefs } from "./image-refs.ts";
 import { imageTree } from "./image-tree.ts";
+import { isContainerImage } from "./manifest.ts";
 
 const MODES: readonly XattrFilter[] = ["allowlist-only", "keep-user-xattrs"];
 const VERSIONS = [1, 2] as const;
@@ -35,6 +36,8 @@ export function findBootImage(
   expected: ObjectId,
 ): BootImage | undefined {
   const { manifest, config } = openManifest(repository, digest);
+  if (!isContainerImage(manifest))
+    throw new CfsError("Invalid", "this is an artifact, of which no EROFS image is made");
   for (const { id, bootable, xattrMode, version } of linkedImageRefs(config.document.namedRefs)) {
     if (bootable && id === expected) return { id, xattrMode: xattrMode!, version };
   }

@@ -6,12 +6,12 @@ import { fsVerityDigest } from "../verity/merkle.ts";
 import { commitImage } from "./commit.ts";
 import { parseConfig } from "./config.ts";
 import { digestAlgorithm, type OciDigest } from "./digest.ts";
-import { imageConfigOf, openImage } from "./image.ts";
+import { imageConfigOf, openImage, resolveName } from "./image.ts";
 import { imageTree, replayLayers } from "./image-tree.ts";
 import { setJsonMember } from "./json-edit.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
 import { SEAL_LABEL } from "./seal.ts";
-import { checkTagName, lookUpTag, writeTag } from "./tags.ts";
+import { checkTagName, writeTag } from "./tags.ts";
 
 export interface SealOptions {
   /** Tag for the sealed image; the one that the image was named by unless given. */
@@ -34,17 +34,18 @@ export interface SealReport {
  * Writes the digest of an image's EROFS image, in the repository's default format, as a label into a copy of its
  * config, and tags the image that has this config. The layers are the same, and so is the EROFS image.
  * @param name tag, or digest of the manifest; the image is verified down to the content of its layers.
- * @throws CfsError NotFound, Corrupt; Invalid for an artifact
+ * @throws CfsError NotFound, Corrupt; Invalid for an artifact; Usage for a digest without tag
  */
 export function sealImage(repository: Repository, name: string, options: SealOptions = {}): SealReport {
   const { bootable = false } = options;
   const tag = options.tag ?? name;
   if (options.tag !== undefined) checkTagName(options.tag);
-  else if (lookUpTag(repository, name) === undefined)
+  repository.ensureWritable();
+  const { byDigest } = resolveName(repository, name);
+  if (byDigest && options.tag === undefined)
     throw new CfsError("Usage", `${name} is no tag`, {
       hint: "say with --tag how the sealed image is to be called",
     });
-  repository.ensureWritable();
   const image = openImage(repository, name);
   const config = imageConfigOf(image);
   if (config === undefined)

@@ -186,6 +186,7 @@ describe("sealing", () => {
     const { manifest: sealed } = sealImage(repository, "img");
     expect(lookUpTag(repository, "img")).toBe(sealed);
     expect(() => sealImage(repository, manifest)).toThrow("is no tag");
+    expect(() => sealImage(repository, "nope")).toThrow("not found");
   });
 
   /** How other repositories may have made the image that a label names. */
