@@ -9,22 +9,22 @@ const BLOBS = `/v2/${NAME}/blobs/`;
 const bytes = sampleBytes(50_000);
 
 /** A server that says this to everything, byte for byte. */
-async function parrot(text: string): Promise<{ host: string; connections: () => number } & Disposable> {
-  let connections = 0;
+async function parrot(
+  text: string,
+  onData: (text: string) => void = () => {},
+): Promise<{ readonly host: string } & Disposable> {
   const server = createServer((socket) => {
-    connections++;
     socket.on("error", () => {});
-    socket.on("data", () => void socket.write(text));
+    socket.on("data", (data) => {
+      onData(data.toString("latin1"));
+      socket.write(text);
+    });
   });
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, "127.0.0.1", resolve);
   await promise;
   const { port } = server.address() as { port: number };
-  return {
-    host: `127.0.0.1:${port}`,
-    connections: () => connections,
-    [Symbol.dispose]: () => void server.close(),
-  };
+  return { host: `127.0.0.1:${port}`, [Symbol.dispose]: () => void server.close() };
 }
 
 describe("redirections", () => {
@@ -243,6 +243,24 @@ test("a proxy is used when the configuration names one, and the environment's is
     if (before === undefined) delete process.env.HTTP_PROXY;
     else process.env.HTTP_PROXY = before;
   }
+});
+
+test("docker.io is reached by another name, but configured by its own", async () => {
+  const asked: string[] = [];
+  using proxy = await parrot("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", (text) =>
+    asked.push(text),
+  );
+  const names: string[] = [];
+  const tls = (host: string) => {
+    names.push(host);
+    return { ca: [] };
+  };
+  const configured = { insecure: false, tls, proxy: () => `http://${proxy.host}` };
+  const { kind, text } = await failure(connect({ host: "docker.io" }, configured).manifest("v1"));
+  expect(kind).toBe("Network");
+  expect(text).toContain(proxy.host);
+  expect(asked[0]).toStartWith("CONNECT registry-1.docker.io:443 HTTP/1.1");
+  expect(new Set(names)).toEqual(new Set(["docker.io"]));
 });
 
 describe("what a registry says", () => {

@@ -69,6 +69,16 @@ describe("a blob", () => {
     );
   });
 
+  test("comes in small pieces through connections that break at once", async () => {
+    registry.fault(BLOBS, { cutAfter: 20_000 }, { times: Infinity });
+    expect(
+      Buffer.compare(
+        await collect(stream(0, never(), { retries: { ...QUICK_RETRIES, attempts: 6 } })),
+        bytes,
+      ),
+    ).toBe(0);
+  });
+
   test("is given up when there is no progress", async () => {
     registry.fault(BLOBS, { cutAfter: 10 }, { times: Infinity });
     const { kind, text } = await failure(collect(stream()));
