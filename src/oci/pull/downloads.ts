@@ -18,6 +18,7 @@ export class Downloads implements Disposable {
   readonly arrivals: Arrivals;
   readonly #transfers: readonly Transfer[];
   readonly #onArrival: () => void;
+  readonly #onResume: (index: number, bytes: number) => void;
   readonly #files: (TransferFile | undefined)[];
   readonly #abort = new AbortController();
   readonly #budget: number;
@@ -25,10 +26,18 @@ export class Downloads implements Disposable {
   #underWay = 0;
   #room: (() => void) | undefined;
 
-  /** @param onArrival called when more of a blob can be read. */
-  constructor(transfers: readonly Transfer[], onArrival: () => void) {
+  /**
+   * @param onArrival called when more of a blob can be read.
+   * @param onResume called before a blob is fetched whose file has that many bytes already.
+   */
+  constructor(
+    transfers: readonly Transfer[],
+    onArrival: () => void,
+    onResume: (index: number, bytes: number) => void,
+  ) {
     this.#transfers = transfers;
     this.#onArrival = onArrival;
+    this.#onResume = onResume;
     this.#files = transfers.map(() => undefined);
     this.#budget = Math.max(LEAST_BUDGET, ...transfers.map(({ size }) => LARGEST_BLOBS_ON_DISK * size));
     this.arrivals = Arrivals.of(transfers.length);
@@ -90,6 +99,7 @@ export class Downloads implements Disposable {
       this.#files[index] = opened;
       const { fd, path } = opened.file;
       let at = opened.length;
+      if (at > 0) this.#onResume(index, at);
       this.arrivals.begin(index, fd, at);
       this.#onArrival();
       if (at === size) return;

@@ -162,8 +162,14 @@ async function split(
 ): Promise<void> {
   const threads = pool?.size ?? 1;
   const slabs = createSlabs(threads);
-  using downloads = transfers === undefined ? undefined : new Downloads(transfers, () => wakeWaiting(slabs));
   const progress = new ProgressReader(tasks, options.progress);
+  using downloads =
+    transfers &&
+    new Downloads(
+      transfers,
+      () => wakeWaiting(slabs),
+      (index, bytes) => progress.resumed(index, bytes),
+    );
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
     slabs,
@@ -265,6 +271,16 @@ class ProgressReader {
       const { label } = task;
       progress.event({ type: "start", id: label, label, totalBytes: transportSize(task) });
     }
+  }
+
+  /** An earlier run has brought so many bytes of a layer. */
+  resumed(index: number, bytes: number): void {
+    const task = this.#tasks[index]!;
+    // What a plan puts in front of what it fetches is not transported at all.
+    if (task.plan !== undefined) return;
+    const { label } = task;
+    const totalBytes = transportSize(task);
+    this.#progress.event({ type: "start", id: label, label, totalBytes, resumedBytes: bytes });
   }
 
   report(): void {
