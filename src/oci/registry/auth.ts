@@ -59,7 +59,7 @@ export class Authenticator {
   }
 
   /**
-   * Takes note of what a reply with status 401 asks for.
+   * Takes note of what a reply with status 401 asks for. Its body is left alone.
    * @returns the scope that it names, if any.
    * @throws CfsError Unsupported
    */

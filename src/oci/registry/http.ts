@@ -76,9 +76,9 @@ export class HttpClient {
     let { url, headers } = request;
     for (let redirects = 0; ; redirects++) {
       const reply = await this.#exchange({ ...request, url, headers });
-      const target = redirection(request, reply);
-      if (target === undefined) return reply;
+      if (!isRedirection(reply)) return reply;
       await reply.discard();
+      const target = redirectionTarget(request, reply);
       if (redirects === MAX_REDIRECTS)
         throw new RequestError("Network", `${request.url.host}: more than ${MAX_REDIRECTS} redirections`);
       if (target.origin !== url.origin) {
@@ -91,6 +91,7 @@ export class HttpClient {
 
   async #exchange({ method, url, headers, body, signal, slow }: HttpRequest): Promise<Reply> {
     if (signal.aborted) throw cancelled(signal);
+    const proxy = this.#configuration.proxy(url);
     const controller = new AbortController();
     const onAbort = () => controller.abort(cancelled(signal));
     signal.addEventListener("abort", onAbort, { once: true });
@@ -108,7 +109,6 @@ export class HttpClient {
       clearTimeout(timer);
       timer = setTimeout(silent, limit);
     };
-    const proxy = this.#configuration.proxy(url);
     try {
       const response = await fetch(url, {
         method,
@@ -180,12 +180,13 @@ function trusted({ ca }: TlsFiles): string[] {
   return ca.length === 0 ? systemAuthorities : [...systemAuthorities, ...ca];
 }
 
-/** Where a reply sends us on to, if it does. */
-function redirection({ method }: HttpRequest, reply: Reply): URL | undefined {
-  const { status, url } = reply;
-  const location = reply.headers.get("location");
-  if (location === null || ![301, 302, 303, 307, 308].includes(status)) return undefined;
-  const target = URL.parse(location, url.href);
+function isRedirection({ status, headers }: Reply): boolean {
+  return [301, 302, 303, 307, 308].includes(status) && headers.has("location");
+}
+
+/** Where a reply sends us on to. @throws CfsError Network when we don't follow */
+function redirectionTarget({ method }: HttpRequest, { status, url, headers }: Reply): URL {
+  const target = URL.parse(headers.get("location") ?? "", url.href);
   if (target === null || (target.protocol !== "https:" && target.protocol !== "http:"))
     throw new RequestError("Network", `${url.host}: it sends us on to an address that can't be understood`);
   if (url.protocol === "https:" && target.protocol === "http:") {

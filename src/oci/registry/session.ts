@@ -92,14 +92,14 @@ export class Session {
       });
       if (accept.includes(reply.status)) return reply;
       if (reply.status === 401 && ours && !renewed && reply.url.origin === base.origin) {
-        const scope = await this.#auth.challenged(reply);
-        // what is asked for in connection with another repository is not wanted for every request
-        const more = otherPaths.length === 0 && this.#addScope(scope);
-        if (authorization !== undefined) await this.#auth.refused(authorization, scopes);
-        const next = await this.#auth.authorization(this.#scopes(otherPaths), request.signal);
-        if (more || next !== authorization) {
+        try {
+          if (await this.#renew(reply, authorization, otherPaths, request.signal)) {
+            await reply.discard();
+            continue;
+          }
+        } catch (error) {
           await reply.discard();
-          continue;
+          throw error;
         }
       }
       throw await replyError(reply, {
@@ -108,6 +108,21 @@ export class Session {
         credentials: authorization === undefined ? undefined : await this.#auth.credentials(),
       });
     }
+  }
+
+  /** A request was refused. @returns whether there is something else now to authorize it with. */
+  async #renew(
+    reply: Reply,
+    authorization: string | undefined,
+    otherPaths: readonly string[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const scopes = this.#scopes(otherPaths);
+    const scope = await this.#auth.challenged(reply);
+    // what is asked for in connection with another repository is not wanted for every request
+    const more = otherPaths.length === 0 && this.#addScope(scope);
+    if (authorization !== undefined) await this.#auth.refused(authorization, scopes);
+    return more || (await this.#auth.authorization(this.#scopes(otherPaths), signal)) !== authorization;
   }
 
   #scopes(otherPaths: readonly string[]): string[] {
@@ -174,14 +189,8 @@ export class Session {
   /** The check that an API is there (distribution specification, "Determining Support"). */
   async #pingAt(url: URL, signal: AbortSignal): Promise<URL> {
     const reply = await this.#http.send({ method: "GET", url, headers: {}, signal });
-    if (reply.status === 401 && reply.url.origin === url.origin) await this.#auth.challenged(reply);
-    else if (reply.status === 404) {
-      await reply.discard();
-      throw new RequestError("Network", `${this.endpoint.host} is no registry: it has no /v2/`, {
-        status: 404,
-        hint: "check the name of the registry",
-      });
-    } else if (reply.status !== 200) {
+    const isChallenge = reply.status === 401 && reply.url.origin === url.origin;
+    if (reply.status !== 200 && reply.status !== 404 && !isChallenge) {
       throw await replyError(reply, {
         host: this.endpoint.host,
         what: "the registry",
@@ -189,6 +198,13 @@ export class Session {
       });
     }
     await reply.discard();
+    if (reply.status === 404) {
+      throw new RequestError("Network", `${this.endpoint.host} is no registry: it has no /v2/`, {
+        status: 404,
+        hint: "check the name of the registry",
+      });
+    }
+    if (isChallenge) await this.#auth.challenged(reply);
     return url;
   }
 }
