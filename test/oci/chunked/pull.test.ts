@@ -52,11 +52,7 @@ function layerDigest(repository: Repository, { diffId }: ChunkedFixture): string
 const old = fixture("old.zst");
 
 /** Pulls the old version and then a new one. @returns bytes that were sent of the new layer, and in how many answers. */
-async function update(
-  layer: ChunkedFixture,
-  options: RegistryOptions = {},
-  spoil?: (r: TestRegistry) => void,
-) {
+async function update(layer: ChunkedFixture, options: RegistryOptions = {}) {
   using folder = tempDir();
   await using registry = await startRegistry(options);
   using repository = newRepository(folder.join("repo"), SHA256);
