@@ -56,6 +56,14 @@ export function isSupportedAlgorithm(algorithm: string): boolean {
   return HEX_LENGTHS[algorithm] !== undefined;
 }
 
+/** An incremental hash for a digest. @throws CfsError Unsupported for an algorithm we don't know. */
+export function hasherFor(digest: OciDigest): { algorithm: string; hash: Bun.CryptoHasher } {
+  const algorithm = digestAlgorithm(digest);
+  if (!isSupportedAlgorithm(algorithm))
+    throw new CfsError("Unsupported", `digest algorithm ${algorithm} is not supported`);
+  return { algorithm, hash: new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms) };
+}
+
 /** Digest of bytes in memory. @param algorithm sha256, sha384 or sha512. */
 export function computeDigest(bytes: Uint8Array, algorithm = "sha256"): OciDigest {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}` as OciDigest;

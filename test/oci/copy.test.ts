@@ -22,12 +22,12 @@ import { checkRepository } from "../../src/repository/fsck.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { lookUpStream, openStream } from "../../src/repository/streams.ts";
 import { type ObjectId, objectPath, SHA256, SHA512 } from "../../src/verity/digest.ts";
-import { Scratch } from "../repository/support.ts";
 import { findReference } from "../support/reference.ts";
 import { writeSampleLayout } from "../support/sample-images.ts";
+import { tempDirInMemory } from "../support/temp.ts";
 import { FIXTURES, newRepository, pull } from "./support.ts";
 
-const scratch = new Scratch();
+const scratch = tempDirInMemory(512 * 1024 * 1024);
 afterAll(() => scratch[Symbol.dispose]());
 
 const LAYOUT = scratch.join("layout");

@@ -7,7 +7,7 @@ import { openStreamObject } from "../../repository/streams.ts";
 import type { SplitstreamReader } from "../../splitstream/reader.ts";
 import { SplitstreamWriter } from "../../splitstream/writer.ts";
 import type { ObjectId } from "../../verity/digest.ts";
-import { digestAlgorithm, type OciDigest } from "../digest.ts";
+import { hasherFor, type OciDigest } from "../digest.ts";
 
 /** A layer, or the blob of an artifact, that another repository is to get. */
 export interface CopyLayerRequest {
@@ -105,8 +105,7 @@ function copyContent(
   { digest, progress, index }: CopyLayerRequest,
   { objects, bytes }: CopyStatistics,
 ): void {
-  const algorithm = digestAlgorithm(digest);
-  const hash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+  const { algorithm, hash } = hasherFor(digest);
   const counter = new Float64Array(progress);
   const seen = (piece: Uint8Array<ArrayBuffer>) => {
     hash.update(piece);

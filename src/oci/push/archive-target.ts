@@ -53,6 +53,8 @@ export class ArchiveTarget implements PushTarget {
     this.#blobs.add(digest);
   }
 
+  abort(): void {}
+
   async putDocument({ digest, bytes }: Publication): Promise<void> {
     if (this.#blobs.has(digest)) return;
     this.#append(this.#blobHeader(digest, bytes.length));

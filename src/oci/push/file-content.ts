@@ -1,7 +1,7 @@
 import { CfsError } from "../../errors.ts";
 import { cloneFile } from "../../sys/clone.ts";
 import { pread, pwriteAll } from "../../sys/file.ts";
-import { digestAlgorithm, type OciDigest } from "../digest.ts";
+import { hasherFor, type OciDigest } from "../digest.ts";
 import type { UploadContent } from "../registry/types.ts";
 import type { ReadyBlob } from "./target.ts";
 
@@ -9,8 +9,7 @@ const PIECE = 1024 * 1024;
 
 /** Whether the first `size` bytes of a file have a digest. */
 export function hasDigest(fd: number, size: number, digest: OciDigest): boolean {
-  const algorithm = digestAlgorithm(digest);
-  const hash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+  const { algorithm, hash } = hasherFor(digest);
   readPieces(fd, size, (piece) => hash.update(piece));
   return `${algorithm}:${hash.digest("hex")}` === digest;
 }

@@ -73,6 +73,8 @@ export class LayoutTarget implements PushTarget {
     copy.place(name);
   }
 
+  abort(): void {}
+
   async putDocument({ digest, bytes }: Publication): Promise<void> {
     const directory = this.#directory(digestAlgorithm(digest));
     using file = new NewFile(directory);

@@ -51,8 +51,10 @@ function openRegistry(
   { name, text }: RegistryReference,
   { progress, registries = loadRegistryConfiguration(), onRetry, mountFrom = [] }: TargetOptions,
 ): PushTarget {
+  const abort = new AbortController();
   const client = openRegistryRepository(name, registries, {
     access: "push",
+    signal: abort.signal,
     ...(onRetry !== undefined && { onRetry }),
   });
   const known = mountCandidates(repository, name);
@@ -60,6 +62,7 @@ function openRegistry(
     label: text,
     temporaryDirectory: temporaryDirectory(repository),
     progress,
+    abort,
     mountFrom: (digest) => new Set([...mountFrom, ...(known.get(digest) ?? [])]),
   });
 }

@@ -8,7 +8,7 @@ import type { Chunk } from "../../splitstream/reader.ts";
 import { pread, pwriteAll } from "../../sys/file.ts";
 import { libc } from "../../sys/libc.ts";
 import type { ObjectId } from "../../verity/digest.ts";
-import { digestAlgorithm, type OciDigest } from "../digest.ts";
+import { hasherFor, type OciDigest } from "../digest.ts";
 
 /** A stream of the repository whose content is to be a blob. */
 export interface PackRequest {
@@ -76,8 +76,7 @@ function useObject(
   const counter = new Float64Array(progress);
   const file = store.open(chunk.object);
   try {
-    const algorithm = digestAlgorithm(digest);
-    const hash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+    const { algorithm, hash } = hasherFor(digest);
     const buffer = new Uint8Array(PIECE);
     let size = 0;
     for (let length = PIECE; length === PIECE; ) {
@@ -95,8 +94,7 @@ function useObject(
 
 function rebuild(request: PackRequest, store: ObjectStore, { reader }: OpenStream): PackedBlob {
   const { digest, compression, progress, index } = request;
-  const algorithm = digestAlgorithm(digest);
-  const plainHash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+  const { algorithm, hash: plainHash } = hasherFor(digest);
   const blobHash = compression === "none" ? undefined : new Bun.CryptoHasher("sha256");
   const counter = new Float64Array(progress);
   const packer = compressor(compression, request.level);

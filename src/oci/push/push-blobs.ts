@@ -112,6 +112,7 @@ async function pushLayers(
       } catch (error) {
         failure ??= { error };
         turns?.end(index, error);
+        target.abort();
       }
     }
   };

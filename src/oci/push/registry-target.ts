@@ -13,6 +13,8 @@ export interface RegistryTargetOptions {
   /** Directory for files without a name; closed with the target. */
   readonly temporaryDirectory: Fd;
   readonly progress: Progress;
+  /** Ends the client's requests. */
+  readonly abort: AbortController;
   /** Repositories of the same registry that may have a blob. */
   readonly mountFrom: (digest: OciDigest) => Iterable<string>;
 }
@@ -52,6 +54,10 @@ export class RegistryTarget implements PushTarget {
     const onProgress = (bytes: number) => progress.event({ type: "advance", id, bytes });
     await this.#repository.uploadBlob(uploadContent(blob), onProgress);
     progress.event({ type: "done", id, bytes: size });
+  }
+
+  abort(): void {
+    this.#options.abort.abort();
   }
 
   async putDocument(document: Publication): Promise<void> {

@@ -34,6 +34,8 @@ export interface PushTarget extends AsyncDisposable {
   /** Whether a blob is there already, or can be had without its bytes being sent. @param size when it is known. */
   findBlob(digest: OciDigest, size: number | undefined): Promise<"present" | "mounted" | undefined>;
   putBlob(blob: ReadyBlob): Promise<void>;
+  /** Ends what is under way: something else has failed. */
+  abort(): void;
   /** A document that another one names by its digest. */
   putDocument(document: Publication): Promise<void>;
   /** The document that the user's reference is to name. Everything that it needs is there. */

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { openStream } from "../../../src/repository/streams.ts";
 import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
-import { Scratch } from "../../repository/support.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { testNeeding } from "../../support/skip.ts";
+import { tempDirInMemory } from "../../support/temp.ts";
 import { newRepository, pull } from "../support.ts";
 import { failure, layoutBlob, layoutManifest, push } from "./support.ts";
 
-const scratch = new Scratch();
+const scratch = tempDirInMemory(512 * 1024 * 1024);
 const LAYOUT = scratch.join("layout");
 const IMAGES = writeSampleLayout(LAYOUT);
 let repository: Repository;
@@ -23,6 +23,11 @@ afterAll(() => {
   repository[Symbol.dispose]();
   scratch[Symbol.dispose]();
 });
+
+const newDirectory = (name: string) => {
+  mkdirSync(scratch.join(name));
+  return scratch.join(name);
+};
 
 const run = (...command: string[]) => {
   const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stderr: "pipe" });
@@ -37,7 +42,7 @@ describe("an archive", () => {
     await push(repository, "many", `oci-archive:${two}:x`, { jobs: 3 });
     expect(Bun.hash(readFileSync(one))).toBe(Bun.hash(readFileSync(two)));
 
-    const unpacked = scratch.mkdir("unpacked");
+    const unpacked = newDirectory("unpacked");
     run("tar", "-xf", one, "-C", unpacked);
     const { config, layers } = layoutManifest(unpacked, first.manifest);
     for (const { digest } of [config, ...layers]) layoutBlob(unpacked, digest);
@@ -64,7 +69,7 @@ describe("an archive", () => {
     const object = join(other.path, "objects", objectPath(stream.reader.objectRefs.at(5)));
     chmodSync(object, 0o644);
     writeFileSync(object, readFileSync(object).fill(1, 0, 1));
-    const directory = scratch.mkdir("archives");
+    const directory = newDirectory("archives");
     writeFileSync(join(directory, "a.tar"), "old");
     for (const jobs of [1, 3]) {
       const pushed = push(other, "many", `oci-archive:${join(directory, "a.tar")}`, { jobs });

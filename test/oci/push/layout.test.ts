@@ -17,15 +17,15 @@ import { parseReference } from "../../../src/oci/reference.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { openStream } from "../../../src/repository/streams.ts";
 import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
-import { Scratch } from "../../repository/support.ts";
 import { digestOf, writeLayout } from "../../support/oci-layout.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { testNeeding } from "../../support/skip.ts";
 import { directory, file, noise, type TarItem, writeTar } from "../../support/tar-writer.ts";
+import { tempDirInMemory } from "../../support/temp.ts";
 import { FIXTURES, newRepository, pull } from "../support.ts";
 import { failure, layoutBlob, layoutManifest, plainDigest, push, pushAll } from "./support.ts";
 
-const scratch = new Scratch();
+const scratch = tempDirInMemory(512 * 1024 * 1024);
 const LAYOUT = scratch.join("layout");
 const IMAGES = writeSampleLayout(LAYOUT);
 let repository: Repository;
@@ -89,12 +89,11 @@ describe("layers that were not kept are made again", () => {
   });
 
   test("a level of compression", async () => {
-    const sizeAt = async (compression: "gzip" | "zstd", level: number) => {
-      const { layers } = await push(repository, "many", `oci:${newPath()}`, { compression, level });
+    const sizeAt = async (level: number) => {
+      const { layers } = await push(repository, "many", `oci:${newPath()}`, { compression: "zstd", level });
       return layers.reduce((sum, { size }) => sum + size, 0);
     };
-    expect(await sizeAt("gzip", 9)).toBeLessThan(await sizeAt("gzip", 1));
-    expect(await sizeAt("zstd", 9)).toBeLessThan(await sizeAt("zstd", 1));
+    expect(await sizeAt(9)).toBeLessThan(await sizeAt(1));
   });
 });
 

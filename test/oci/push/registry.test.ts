@@ -5,17 +5,17 @@ import { pushImage } from "../../../src/oci/push/push.ts";
 import { type ProgressEvent, silentProgress } from "../../../src/progress.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { SHA256 } from "../../../src/verity/digest.ts";
-import { Scratch } from "../../repository/support.ts";
 import { startDockerRegistry } from "../../support/docker-registry.ts";
 import { digestOf, writeLayout } from "../../support/oci-layout.ts";
 import { startRegistry, type TestRegistry } from "../../support/registry.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { testNeeding } from "../../support/skip.ts";
 import { directory, file, noise, writeTar } from "../../support/tar-writer.ts";
+import { tempDirInMemory } from "../../support/temp.ts";
 import { newRepository, pull } from "../support.ts";
 import { failure, type ManifestJson, PLAIN_REGISTRY, plainDigest, push } from "./support.ts";
 
-const scratch = new Scratch();
+const scratch = tempDirInMemory(512 * 1024 * 1024);
 const LAYOUT = scratch.join("layout");
 const IMAGES = writeSampleLayout(LAYOUT);
 let repository: Repository;
@@ -112,6 +112,15 @@ describe("a registry", () => {
     });
     const message = await failure(push(repository, "odd", `docker://${registry.host}/app:t`));
     expect(message).toContain(`docker://${registry.host}/app:t`);
+  });
+
+  test("that takes no layer ends all that is under way", async () => {
+    await using registry = await startRegistry();
+    const { host } = registry;
+    registry.fault("/v2/app/blobs/uploads/", { status: 403 }, { method: "POST", times: Infinity });
+    const message = await failure(push(repository, "odd", `docker://${host}/app:t`, { jobs: 3 }));
+    expect(message).toContain("403");
+    expect(registry.content.tags("app") ?? []).toEqual([]);
   });
 
   test("uploads are shown beside what is packed", async () => {
