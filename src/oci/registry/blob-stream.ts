@@ -132,7 +132,7 @@ async function checkSize(reply: Reply, digest: string, expected: number, found: 
   );
 }
 
-export function endsEarly(reply: Reply, { size, digest }: Descriptor, at: number): CfsError {
+function endsEarly(reply: Reply, { size, digest }: Descriptor, at: number): CfsError {
   return new RequestError("Network", `${reply.url.host}: blob ${digest} ends after ${at} of ${size} bytes`, {
     transient: true,
     hint: "check the network, or try again later",

@@ -55,10 +55,6 @@ export function wantedManifest({ tag, digest }: DockerReference): string {
   return digest ?? tag ?? "latest";
 }
 
-export function isTag(text: string): boolean {
-  return TAG.test(text);
-}
-
 function splitHost(text: string): { host: string; rest: string } {
   const slash = text.indexOf("/");
   const first = slash < 0 ? "" : text.slice(0, slash);
