@@ -18,11 +18,12 @@ export const HEADER_SIZE = 32;
 export const INFO_SIZE = 80;
 const LG_BLOCK_SIZE = 12;
 
-/** What a stream holds: eight ASCII characters, a little-endian u64 in the file. */
+/** What a stream holds: eight characters, as a rule ASCII, a little-endian u64 in the file. */
 export const CONTENT_LAYER = "ocilayer";
 export const CONTENT_CONFIG = "ociconfg";
 export const CONTENT_MANIFEST = "ocimanif";
 export const CONTENT_BLOB = "oci_blob";
+export const CONTENT_OSTREE_COMMIT = "\xf1\x3e\x46\x8c\xc1\x38\xe1\xaf";
 
 export interface Range {
   readonly start: number;

@@ -24,6 +24,7 @@ export class SplitstreamWriter {
   readonly #names = new Map<string, number>();
   readonly #record = Buffer.alloc(8);
   #streamSize = 0n;
+  #streamLength = 0;
   #inlineBytes = 0;
 
   /** @param newSpool makes the two queues for unfinished and compressed data. */
@@ -45,6 +46,11 @@ export class SplitstreamWriter {
   /** Names another stream; the same name again replaces the reference. */
   addNamedRef(name: string, id: ObjectId): void {
     this.#names.set(name, this.#streams.indexOf(id));
+  }
+
+  /** Refers to an object whose bytes are no part of the stream. @returns its index in object_refs. */
+  addObject(id: ObjectId): number {
+    return this.#objects.indexOf(id);
   }
 
   inline(bytes: Uint8Array<ArrayBufferLike>): void {
@@ -76,6 +82,12 @@ export class SplitstreamWriter {
   finish(): FinishedSplitstream {
     this.#flushInline();
     this.#compressor.end(this.#toStream);
+    this.#streamLength = this.#stream.length;
+    return { head: this.head(), stream: this.#stream };
+  }
+
+  /** What stands before the finished stream; named references that came later are in it too. */
+  head(): Uint8Array<ArrayBuffer> {
     const namedRefs = new MemorySpool();
     const names = new ZstdCompressor();
     names.write(encodeNamedRefs(this.#names), (chunk) => namedRefs.append(chunk));
@@ -84,16 +96,15 @@ export class SplitstreamWriter {
     namedRefs.drain((bytes) => {
       namedRefBytes = bytes;
     });
-    const head = encodeHead({
+    return encodeHead({
       algorithm: this.#algorithm,
       contentType: this.#contentType,
       streamSize: this.#streamSize,
       streamRefs: this.#streams.bytes(),
       objectRefs: this.#objects.bytes(),
       namedRefs: namedRefBytes,
-      streamLength: this.#stream.length,
+      streamLength: this.#streamLength,
     });
-    return { head, stream: this.#stream };
   }
 
   #flushInline(): void {
