@@ -24,7 +24,7 @@ import { lookUpStream, openStream } from "../../src/repository/streams.ts";
 import { type ObjectId, objectPath, SHA256, SHA512 } from "../../src/verity/digest.ts";
 import { findReference } from "../support/reference.ts";
 import { writeSampleLayout } from "../support/sample-images.ts";
-import { tempDirInMemory } from "../support/temp.ts";
+import { tempDir, tempDirInMemory } from "../support/temp.ts";
 import { FIXTURES, newRepository, pull } from "./support.ts";
 
 const scratch = tempDirInMemory(512 * 1024 * 1024);
@@ -138,6 +138,20 @@ describe("copying between repositories", () => {
     expect(await failure(copyImage(other, sources.sha256, "many", { zerocopy: true }))).toBe(
       "--zerocopy requires matching hash algorithms; source uses Sha256 but destination uses Sha512",
     );
+  });
+
+  test("zerocopy copies what can't be shared", async () => {
+    using elsewhere = tempDir();
+    if (statSync(elsewhere.path).dev === statSync(scratch.path).dev) {
+      console.log("skipped: files of two file systems: there is only one");
+      return;
+    }
+    using target = newRepository(elsewhere.join("r"), SHA256);
+    const { objects } = (await copyImage(target, sources.sha256, "many", { zerocopy: true, jobs: 1 }))
+      .statistics;
+    expect(objects.copied).toBeGreaterThan(20);
+    expect(objects.hardlinked + objects.reflinked).toBe(0);
+    expect(checkImages(target).errors).toEqual([]);
   });
 
   test("what is not there, and names that no tag can have", async () => {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { openImage } from "../../../src/oci/image.ts";
 import { openSource } from "../../../src/oci/open-source.ts";
 import { pullAllPlatforms } from "../../../src/oci/pull-index.ts";
 import { REPACKED_FROM } from "../../../src/oci/push/repacked-manifest.ts";
@@ -18,6 +19,7 @@ import type { Repository } from "../../../src/repository/repository.ts";
 import { openStream } from "../../../src/repository/streams.ts";
 import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
 import { digestOf, writeLayout } from "../../support/oci-layout.ts";
+import { findReference } from "../../support/reference.ts";
 import { writeSampleLayout } from "../../support/sample-images.ts";
 import { testNeeding } from "../../support/skip.ts";
 import { directory, file, noise, type TarItem, writeTar } from "../../support/tar-writer.ts";
@@ -342,6 +344,21 @@ describe("other tools read it", () => {
       );
     });
   }
+
+  const reference = findReference();
+  if (reference === undefined)
+    console.log("skipped: composefs-rs pulls what was pushed: needs the reference");
+  test.skipIf(reference === undefined)("composefs-rs makes the same image of it", async () => {
+    const out = newPath();
+    await push(repository, "many", `oci:${out}:t`);
+    const other = newPath();
+    run(reference!, "init", "--insecure", "--algorithm", "fsverity-sha256-12", other);
+    run(reference!, "--repo", other, "oci", "pull", `oci:${out}:t`, "t");
+    const { namedRefs } = openImage(repository, "many").config.document;
+    expect(run(reference!, "--repo", other, "oci", "compute-id", "t").trim()).toBe(
+      namedRefs.get("composefs.image.v1")!,
+    );
+  });
 
   testNeeding({ tool: "umoci" }, "root")("umoci unpacks the same files", async () => {
     const layout = newPath();
