@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { findReference } from "../test/support/reference.ts";
 import { makeImageApart } from "./image.ts";
+import { benchRegistry } from "./registry.ts";
 
 /**
  * Runs this project's binary and the reference in turn on the same input, and prints what each took and the ratio.
@@ -115,6 +116,7 @@ async function main(): Promise<void> {
     { name: "oci pull, and the entries", prepare: freshRepository, command: pull(images.moreEntries.layout) },
     reference,
   );
+  await benchRegistry({ ours: OURS, reference, layout: images.usual.layout, folder: FOLDER, rounds: ROUNDS });
   await compare({ name: "--version", command: (binary) => [binary, "--version"] }, reference);
   rmSync(FOLDER, { recursive: true, force: true });
 }
