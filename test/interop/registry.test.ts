@@ -9,7 +9,7 @@ import { startProxy } from "../support/proxy.ts";
 import { findReference } from "../support/reference.ts";
 import { hasTool } from "../support/skip.ts";
 import { directory, file, writeTar } from "../support/tar-writer.ts";
-import { type TempDir, tempDirInMemory } from "../support/temp.ts";
+import { type TempDir, tempDir, tempDirInMemory } from "../support/temp.ts";
 import { debianLayout, TAG } from "./debian-image.ts";
 import { command, differences, expectedOfImage, listTree } from "./tree-listing.ts";
 
@@ -159,8 +159,8 @@ describe.skipIf("why" in found)("a distribution in a registry", () => {
     writeFileSync(join(folder, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [index] }));
   }
 
-  function newRepository(): string {
-    const repository = scratch.join(`repository-${serial++}`);
+  function newRepository(place: TempDir = scratch): string {
+    const repository = place.join(`repository-${serial++}`);
     cfsctlOk(["--repo", repository, "init", "--insecure"]);
     return repository;
   }
@@ -240,7 +240,10 @@ describe.skipIf("why" in found)("a distribution in a registry", () => {
   }, 200_000);
 
   test("is kept as Docker's tools have put it, and the reference takes it", async () => {
-    const { repository, digest } = await pull(`${registry.host}/debian:schema2`);
+    // the reference mounts nothing that lies in memory
+    using disk = tempDir();
+    const into = newRepository(disk);
+    const { repository, digest } = await pull(`${registry.host}/debian:schema2`, [], { into });
     expect([digest, idOf(repository)]).toEqual([published.schema2!, expectedId]);
     const stored = cfsctlOk(["--repo", repository, "oci", "inspect", "debian", "--manifest"]);
     expect(digestOf(Buffer.from(stored.replace(/\n$/, "")))).toBe(published.schema2!);
@@ -250,7 +253,7 @@ describe.skipIf("why" in found)("a distribution in a registry", () => {
     const run = (...args: string[]) => command(REFERENCE, "--repo", repository, ...args);
     expect(run("oci", "images")).toContain("debian");
     expect(run("oci", "fsck")).toContain("status: ok");
-    const mountpoint = scratch.join("by-reference");
+    const mountpoint = disk.join("by-reference");
     mkdirSync(mountpoint);
     // it takes only images with OCI's type of config for containers: `oci mount` refuses, and lists an artifact
     run("mount", expectedId, mountpoint);
