@@ -50,6 +50,8 @@ interface Config {
 const user = { username: "tester", password: "a secret, with: signs" };
 const LOGIN = `${user.username}:${user.password}`;
 const CUT = 5_000_000;
+/** No faster than the image can be stored, as networks are. */
+const RATE = 50_000_000;
 
 describe.skipIf("why" in found)("a distribution in a registry", () => {
   let scratch: TempDir;
@@ -230,11 +232,15 @@ describe.skipIf("why" in found)("a distribution in a registry", () => {
     expect(fetched.length).toBe(4);
   }, 100_000);
 
-  test("survives connections through a proxy that break every 5 MB", async () => {
+  test("survives connections through a proxy that break every 5 MB, and is hardly fetched twice", async () => {
     const port = registry.host.split(":")[1];
     // this machine itself is never asked for through a proxy
     const host = `registry.test:${port}`;
-    using proxy = await startProxy({ cutAfter: CUT, routes: { [host]: registry.host } });
+    using proxy = await startProxy({
+      cutAfter: CUT,
+      bytesPerSecond: RATE,
+      routes: { [host]: registry.host },
+    });
     const { repository, digest } = await pull(`${host}/debian:gzip`, [], {
       env: { HTTPS_PROXY: proxy.url },
     });
@@ -243,8 +249,8 @@ describe.skipIf("why" in found)("a distribution in a registry", () => {
     const size = layers.reduce((sum, layer) => sum + layer.size, 0);
     const broken = proxy.connections.filter(({ wasCut }) => wasCut).length;
     expect(broken).toBeGreaterThanOrEqual(Math.floor(size / CUT));
-    // Through a tunnel, fetch drops up to about two megabytes that it has not handed out when a connection ends.
-    expect(proxy.received).toBeLessThan(size * 1.5);
+    // fetch drops what it has received, but not handed out when a connection ends
+    expect(proxy.received).toBeLessThan(size * 1.15);
   }, 200_000);
 
   test("is kept as Docker's tools have put it, and the reference takes it", async () => {

@@ -10,6 +10,8 @@ import { connect, createServer, type Socket } from "node:net";
 export interface ProxyOptions {
   /** Each connection ends when so many bytes of the server's have passed; all of them arrive. */
   readonly cutAfter?: number;
+  /** How fast each connection is at most, from the server to the client. */
+  readonly bytesPerSecond?: number;
   /** Where connections really go, by the `HOST:PORT` that was asked for: names that nobody knows, for example. */
   readonly routes?: Readonly<Record<string, string>>;
   /** `NAME:PASSWORD` that clients have to give. */
@@ -106,7 +108,8 @@ export async function startProxy(options: ProxyOptions = {}): Promise<TestProxy>
   };
 
   const pipe = (upstream: Socket, client: Socket, connection: Mutable<ProxyConnection>) => {
-    const { cutAfter = Infinity } = options;
+    const { cutAfter = Infinity, bytesPerSecond = Infinity } = options;
+    const begun = performance.now();
     upstream.on("data", (all: Buffer) => {
       const bytes = all.subarray(0, cutAfter - connection.received);
       connection.received += bytes.length;
@@ -115,10 +118,14 @@ export async function startProxy(options: ProxyOptions = {}): Promise<TestProxy>
         connection.wasCut = true;
         client.end();
         upstream.destroy();
-      } else if (!isDrained) {
-        upstream.pause();
-        client.once("drain", () => upstream.resume());
+        return;
       }
+      const early = (connection.received / bytesPerSecond) * 1000 - (performance.now() - begun);
+      if (isDrained && early <= 0) return;
+      upstream.pause();
+      const resume = () => void setTimeout(() => upstream.resume(), Math.max(0, early));
+      if (isDrained) resume();
+      else client.once("drain", resume);
     });
     upstream.on("close", () => client.end());
   };
