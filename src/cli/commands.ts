@@ -1,6 +1,7 @@
 import { DIRECTORY_COMMANDS } from "./specs/directory.ts";
 import { MOUNT_COMMANDS } from "./specs/mount.ts";
 import { OCI_COMMAND } from "./specs/oci.ts";
+import { OSTREE_COMMAND } from "./specs/ostree.ts";
 import { REPOSITORY_COMMANDS } from "./specs/repository.ts";
 import type { CommandSpec } from "./tree.ts";
 
@@ -8,5 +9,11 @@ import type { CommandSpec } from "./tree.ts";
 export const ROOT: CommandSpec = {
   name: "cfsctl",
   summary: "Keep images and file trees as content-addressed, verified objects, and mount them",
-  subcommands: [...REPOSITORY_COMMANDS, ...DIRECTORY_COMMANDS, ...MOUNT_COMMANDS, OCI_COMMAND],
+  subcommands: [
+    ...REPOSITORY_COMMANDS,
+    ...DIRECTORY_COMMANDS,
+    ...MOUNT_COMMANDS,
+    OCI_COMMAND,
+    OSTREE_COMMAND,
+  ],
 };

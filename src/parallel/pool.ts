@@ -17,6 +17,10 @@ export type JobReply =
 export class WorkerPool implements AsyncDisposable {
   readonly size: number;
   readonly #threads: Thread[] = [];
+  /** Of `submit`: threads without work, and who waits for one. */
+  readonly #free: number[] = [];
+  readonly #waiting: ((slot: number) => void)[] = [];
+  #started = 0;
 
   constructor(size: number) {
     this.size = size;
@@ -64,7 +68,35 @@ export class WorkerPool implements AsyncDisposable {
     return results;
   }
 
-  #ask(slot: number, request: JobRequest, onMessage: (message: unknown) => void): Promise<unknown> {
+  /**
+   * Runs a job once, as soon as a thread has nothing else to do. Not to be mixed with `run`.
+   * @param transfer memory in the payload that is handed over instead of copied.
+   */
+  async submit<Payload, Result>(
+    job: string,
+    payload: Payload,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<Result> {
+    const slot = this.#free.pop() ?? (this.#started < this.size ? this.#started++ : await this.#nextFree());
+    try {
+      return (await this.#ask(slot, { job, payload }, () => undefined, transfer)) as Result;
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free.push(slot);
+      else next(slot);
+    }
+  }
+
+  #nextFree(): Promise<number> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #ask(
+    slot: number,
+    request: JobRequest,
+    onMessage: (message: unknown) => void,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<unknown> {
     this.#threads[slot] ??= startThread();
     const { worker, closed } = this.#threads[slot];
     return new Promise((resolve, reject) => {
@@ -75,7 +107,7 @@ export class WorkerPool implements AsyncDisposable {
         else onMessage(data.message);
       };
       worker.onerror = (event) => reject(new Error(`a worker thread failed: ${event.message}`));
-      worker.postMessage(request);
+      worker.postMessage(request, transfer);
     });
   }
 

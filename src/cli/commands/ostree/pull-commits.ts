@@ -1,0 +1,62 @@
+import { isChecksum, parseChecksum } from "../../../ostree/checksum.ts";
+import { pullHistory } from "../../../ostree/pull/history.ts";
+import { type PullReport, pullCommit } from "../../../ostree/pull/pull.ts";
+import type { OstreeSource } from "../../../ostree/source.ts";
+import type { Repository } from "../../../repository/repository.ts";
+import type { Arguments } from "../../arguments.ts";
+import type { Context } from "../../context.ts";
+
+/** Pulls the commits that the arguments REF name from a source, and prints what became of each. */
+export async function pullAndReport(
+  context: Context,
+  repository: Repository,
+  source: OstreeSource,
+  args: Arguments,
+): Promise<void> {
+  const { out, progress, globals } = context;
+  const json: object[] = [];
+  for (const name of args.rest("REF")) {
+    const ref = isChecksum(name) ? undefined : name;
+    const commit = ref === undefined ? parseChecksum(name, "the commit") : await source.resolveRef(ref);
+    const options = {
+      baseName: args.text("base-name"),
+      cleanXattrNames: args.flag("clean-xattr-names"),
+      jobs: globals.jobs,
+      progress,
+    };
+    const report = await pullCommit(repository, source, commit, { ...options, ref });
+    const parents = await pullHistory(repository, source, report.commit, args.int("depth") ?? 0, options);
+    if (args.flag("json")) json.push(reportJson(report, parents));
+    else printReport(context, report);
+    if (report.hasXattrs && !report.unchanged && !args.flag("clean-xattr-names")) warnOfXattrs(context, name);
+  }
+  if (args.flag("json")) out.json({ commits: json });
+}
+
+function warnOfXattrs({ err }: Context, name: string): void {
+  err.warning(
+    `${name}: extended attributes have the names that composefs-rs gives them, which the kernel does not know; ` +
+      "with --clean-xattr-names they work",
+  );
+}
+
+export function printReport({ out }: Context, report: PullReport): void {
+  out.line(`commit  ${report.commit}`);
+  out.line(`verity  ${report.verity}`);
+  out.line(`image   ${report.image}`);
+  if (report.ref !== undefined) out.line(`tagged  ${report.ref}`);
+  out.line(`objects ${report.metadata} metadata + ${report.files} files fetched`);
+}
+
+function reportJson(report: PullReport, parents: readonly PullReport[]): object {
+  return {
+    ref: report.ref ?? null,
+    commit: report.commit,
+    stream: report.stream,
+    image: report.image,
+    unchanged: report.unchanged,
+    has_xattrs: report.hasXattrs,
+    objects: { metadata: report.metadata, files: report.files },
+    parents: parents.map(({ commit, stream, image }) => ({ commit, stream, image })),
+  };
+}

@@ -1,0 +1,130 @@
+import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
+import { JSON_OPTION } from "./common.ts";
+import { MOUNT_OPTIONS } from "./mount.ts";
+
+const SOURCE: PositionalSpec = {
+  name: "SOURCE",
+  help: "Name of a commit, its id, or the first digits of its id",
+};
+
+/** Of every command that pulls commits. */
+const PULL_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "base-name",
+    kind: "string",
+    value: "NAME",
+    help: "Do not fetch what this commit of the repository has",
+    details: "The parent of the commit, and what the ref named so far, always serve as bases.",
+  },
+  {
+    name: "depth",
+    kind: "int",
+    min: 0,
+    max: 1_000_000,
+    value: "N",
+    help: "Also pull so many generations of parents",
+    details: "They get no name: `gc` removes them unless they are tagged.",
+  },
+  {
+    name: "clean-xattr-names",
+    kind: "boolean",
+    help: "Leave out the NUL at the end of xattr names, so that SELinux labels and capabilities work",
+    details:
+      "Without it the image is, byte for byte, what composefs-rs makes, whose xattrs the kernel does not know.",
+  },
+  JSON_OPTION,
+];
+
+/** Commands about commits of ostree. */
+export const OSTREE_COMMAND: CommandSpec = {
+  name: "ostree",
+  summary: "Pull commits of ostree and look at those in the repository",
+  subcommands: [
+    {
+      name: "pull-local",
+      summary: "Bring commits from an ostree repository in a directory into the repository",
+      description:
+        "Reads repositories of all modes: archive, bare, bare-user, bare-user-only and bare-split-xattrs. Every object " +
+        "is checked against its checksum; the name is written last, when it is proven that nothing is missing.",
+      positionals: [
+        { name: "OSTREE_REPO", help: "The directory of the ostree repository" },
+        {
+          name: "REF",
+          variadic: true,
+          help: "A ref, which becomes the name of the commit here, or the id of a commit, which gets no name",
+        },
+      ],
+      options: PULL_OPTIONS,
+      load: () => import("../commands/ostree/pull-local.ts"),
+    },
+    {
+      name: "images",
+      summary: "List the names of commits",
+      options: [JSON_OPTION],
+      load: () => import("../commands/ostree/images.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show a commit",
+      positionals: [SOURCE],
+      options: [
+        {
+          name: "metadata",
+          kind: "boolean",
+          help: "Show the metadata of the commit, a line for each key",
+          conflicts: ["json"],
+        },
+        { ...JSON_OPTION, help: "Print all that is known of the commit and of its objects as JSON" },
+      ],
+      load: () => import("../commands/ostree/inspect.ts"),
+    },
+    {
+      name: "dump",
+      summary: "Print the tree of a commit as composefs-dump(5)",
+      positionals: [SOURCE],
+      load: () => import("../commands/ostree/dump.ts"),
+    },
+    {
+      name: "compute-id",
+      summary: "Print the digest of a commit's EROFS image, which is made when there is none",
+      positionals: [SOURCE],
+      load: () => import("../commands/ostree/compute-id.ts"),
+    },
+    {
+      name: "mount",
+      summary: "Mount a commit",
+      description: "As `cfsctl mount`, with the image of a commit.",
+      positionals: [SOURCE, { name: "MOUNTPOINT", help: "The directory to mount it on" }],
+      options: MOUNT_OPTIONS,
+      load: () => import("../commands/ostree/mount.ts"),
+    },
+    {
+      name: "tag",
+      summary: "Give a commit a name",
+      positionals: [
+        SOURCE,
+        { name: "NAME", help: "The new name, which may be that of another commit so far" },
+      ],
+      load: () => import("../commands/ostree/tag.ts"),
+    },
+    {
+      name: "untag",
+      summary: "Remove a name",
+      description: "The commit stays until `gc`, unless it has another name.",
+      positionals: [{ name: "NAME", help: "The name" }],
+      load: () => import("../commands/ostree/untag.ts"),
+    },
+    {
+      name: "fsck",
+      summary: "Check commits for damage: all objects against their checksums",
+      positionals: [
+        { ...SOURCE, optional: true, help: "Check only this commit instead of all that are there" },
+      ],
+      options: [
+        { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
+        { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
+      ],
+      load: () => import("../commands/ostree/fsck.ts"),
+    },
+  ],
+};

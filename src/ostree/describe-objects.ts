@@ -1,0 +1,92 @@
+import { type ByteString, bytesOf, toText } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import type { Checksum } from "./checksum.ts";
+import type { CommitTable } from "./commit-table.ts";
+import { hexOf } from "./commit-text.ts";
+import { archiveHeaderLength, isSymlink, parseArchiveHeader } from "./file-header.ts";
+import {
+  type Commit,
+  type DirTree,
+  type ObjectType,
+  parseCommit,
+  parseDirMeta,
+  parseDirTree,
+  type XattrPair,
+} from "./objects.ts";
+
+/** The commit object of a table. @throws CfsError Corrupt */
+export function commitOfTable(table: CommitTable): Commit {
+  return parseCommit(dataOf(table, table.commit));
+}
+
+/** What each object of a commit is, which the table itself does not say. Objects that nothing refers to are missing. */
+export function objectTypes(table: CommitTable): Map<Checksum, ObjectType> {
+  const types = new Map<Checksum, ObjectType>([[table.commit, "commit"]]);
+  const { rootTree, rootMeta } = commitOfTable(table);
+  types.set(rootMeta, "dirmeta");
+  types.set(rootTree, "dirtree");
+  const pending = [rootTree];
+  for (let tree = pending.pop(); tree !== undefined; tree = pending.pop()) {
+    const { files, directories }: DirTree = parseDirTree(dataOf(table, tree));
+    for (const { file } of files) types.set(file, "file");
+    for (const directory of directories) {
+      types.set(directory.meta, "dirmeta");
+      if (!types.has(directory.tree)) pending.push(directory.tree);
+      types.set(directory.tree, "dirtree");
+    }
+  }
+  return types;
+}
+
+function dataOf(table: CommitTable, checksum: Checksum): Uint8Array {
+  const found = table.find(checksum);
+  if (found === undefined) throw new CfsError("Corrupt", `the object ${checksum} is missing`);
+  return found.data;
+}
+
+/** An object of a commit, decoded. @param index in the table. */
+export function describeObject(table: CommitTable, index: number, type: ObjectType | undefined): object {
+  const checksum = table.checksumAt(index);
+  const data = table.dataAt(index);
+  const common = { checksum, type: type ?? null };
+  switch (type) {
+    case "dirmeta": {
+      const { uid, gid, mode, xattrs } = parseDirMeta(data);
+      return { ...common, uid, gid, mode: mode.toString(8), xattrs: xattrsJson(xattrs) };
+    }
+    case "dirtree": {
+      const { files, directories } = parseDirTree(data);
+      return {
+        ...common,
+        files: Object.fromEntries(files.map(({ name, file }) => [text(name), file])),
+        directories: Object.fromEntries(
+          directories.map(({ name, tree, meta }) => [text(name), { dirtree: tree, dirmeta: meta }]),
+        ),
+      };
+    }
+    case "file": {
+      const length = archiveHeaderLength(data);
+      const { header, size } = parseArchiveHeader(data.subarray(0, length));
+      const { uid, gid, mode, target, xattrs } = header;
+      return {
+        ...common,
+        uid,
+        gid,
+        mode: mode.toString(8),
+        ...(isSymlink(header) ? { target: text(target) } : { size, object: table.externalAt(index) ?? null }),
+        xattrs: xattrsJson(xattrs),
+      };
+    }
+  }
+  return { ...common, size: data.length };
+}
+
+/** Names and targets of ostree are UTF-8. */
+function text(bytes: ByteString): string {
+  return toText(bytes) ?? bytes;
+}
+
+/** Values are bytes, so they are in hex. */
+function xattrsJson(pairs: readonly XattrPair[]): object {
+  return Object.fromEntries(pairs.map(([name, value]) => [text(name), hexOf(bytesOf(value))]));
+}

@@ -1,0 +1,217 @@
+import { WorkerPool } from "../../parallel/pool.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { openTemporary } from "../../repository/temporary.ts";
+import { pwriteAll } from "../../sys/file.ts";
+import { libc } from "../../sys/libc.ts";
+import type { ObjectId } from "../../verity/digest.ts";
+import { CHECKSUM_SIZE, type Checksum, checksumBytes } from "../checksum.ts";
+import type { OstreeSource, RemoteFiles } from "../source.ts";
+import { type FetchedContent, type FileBatch, type FileBatchResult, storeFiles } from "./file-job.ts";
+
+/** What became of a file: see `StoredObject`. */
+export type OnFile = (checksum: Checksum, data: Uint8Array, external: ObjectId | undefined) => void;
+
+export interface FileFetcherOptions {
+  /** Threads. */
+  readonly jobs: number;
+  readonly onFile: OnFile;
+  /** Bytes of content that have been stored since the last call. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+const BATCH_FILES = 48;
+const BATCH_BYTES = 1024 * 1024;
+/** So many files, or what this thread does in this time, are not worth starting others. */
+const ALONE_FILES = 16;
+const ALONE_MS = 25;
+
+/** Brings files into the repository, many at a time, while it is still being found out which ones are needed. */
+export class FileFetcher implements AsyncDisposable {
+  readonly #repository: Repository;
+  readonly #source: OstreeSource;
+  readonly #options: FileFetcherOptions;
+  readonly #pool: WorkerPool | undefined;
+  readonly #abort = new AbortController();
+  /** Batches in other threads, and files that are being fetched. */
+  readonly #underWay = new Set<Promise<void>>();
+  /** Fulfilled when something under way ends. */
+  #changed = Promise.withResolvers<void>();
+  #failure: { readonly error: unknown } | undefined;
+  /** Files that nobody has begun with. */
+  #waiting: Checksum[] = [];
+  #fetched: { checksum: Checksum; content: FetchedContent }[] = [];
+  #fetchedBytes = 0;
+  #fetching = 0;
+
+  constructor(repository: Repository, source: OstreeSource, options: FileFetcherOptions) {
+    this.#repository = repository;
+    this.#source = source;
+    this.#options = options;
+    this.#pool = options.jobs > 1 ? new WorkerPool(options.jobs) : undefined;
+  }
+
+  /** The error that ended the work, if one did. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure;
+  }
+
+  /** Wants a file, once. */
+  add(checksum: Checksum): void {
+    if (this.#failure !== undefined) return;
+    this.#waiting.push(checksum);
+    const { files } = this.#source;
+    if (files.kind === "remote") this.#fetchMore(files);
+    else if (this.#waiting.length >= BATCH_FILES && this.#pool !== undefined) this.#submitLocal(BATCH_FILES);
+  }
+
+  /** Waits until all files are stored. @throws what went wrong first. */
+  async finish(): Promise<void> {
+    if (this.#source.files.kind === "local") await this.#finishLocal();
+    while (this.#underWay.size > 0 || this.#fetched.length > 0) {
+      if (this.#failure !== undefined) break;
+      if (this.#fetching === 0) this.#submitFetched();
+      await this.#changed.promise;
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Ends what is under way; nothing is written after this. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await Promise.allSettled(this.#underWay);
+    for (const { content } of this.#fetched) if ("fd" in content) libc.close(content.fd);
+    await this.#pool?.[Symbol.asyncDispose]();
+  }
+
+  async #finishLocal(): Promise<void> {
+    const start = performance.now();
+    const isIdle = this.#underWay.size === 0;
+    const alone = () =>
+      this.#pool === undefined ||
+      (isIdle && performance.now() - start < ALONE_MS && this.#waiting.length > 0);
+    while (this.#waiting.length > 0 && this.#failure === undefined && alone()) {
+      const checksums = this.#waiting.splice(0, ALONE_FILES);
+      this.#take(checksums, storeFiles(this.#localBatch(checksums)));
+      // Lets progress be shown, and signals be seen.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const share = Math.ceil(this.#waiting.length / this.#options.jobs);
+    while (this.#waiting.length > 0 && this.#failure === undefined) {
+      this.#submitLocal(Math.min(BATCH_FILES, share));
+    }
+  }
+
+  #localBatch(checksums: readonly Checksum[]): FileBatch {
+    const { files, label } = this.#source;
+    if (files.kind !== "local") throw new TypeError("the source is not a directory");
+    return { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
+  }
+
+  #submitLocal(count: number): void {
+    const checksums = this.#waiting.splice(0, count);
+    this.#submit(checksums, this.#localBatch(checksums));
+  }
+
+  #submit(checksums: readonly Checksum[], batch: FileBatch, transfer: ArrayBuffer[] = []): void {
+    this.#track(async () => {
+      const result =
+        this.#pool === undefined
+          ? storeFiles(batch)
+          : await this.#pool.submit<FileBatch, FileBatchResult>("store-ostree-files", batch, transfer);
+      this.#take(checksums, result);
+    });
+  }
+
+  #take(checksums: readonly Checksum[], result: FileBatchResult): void {
+    const { size } = this.#repository.algorithm;
+    const externals = Buffer.from(result.externals.buffer);
+    let at = 0;
+    for (const [i, checksum] of checksums.entries()) {
+      const length = result.lengths[i]!;
+      const external =
+        result.isExternal[i] === 1 ? (externals.hexSlice(i * size, (i + 1) * size) as ObjectId) : undefined;
+      this.#options.onFile(checksum, result.data.subarray(at, at + length), external);
+      at += length;
+    }
+    this.#options.onBytes(result.bytes);
+  }
+
+  #fetchMore(files: RemoteFiles): void {
+    // What was fetched waits in memory for a thread: no more is fetched than the threads keep up with.
+    const limit = () => this.#fetching < files.concurrency && this.#underWay.size < files.concurrency * 2;
+    while (this.#waiting.length > 0 && this.#failure === undefined && limit()) {
+      const checksum = this.#waiting.pop()!;
+      this.#fetching++;
+      this.#track(
+        async () => {
+          try {
+            this.#onFetched(checksum, await this.#fetch(files, checksum));
+          } finally {
+            this.#fetching--;
+          }
+          if (this.#fetchedBytes >= BATCH_BYTES || this.#fetched.length >= BATCH_FILES) this.#submitFetched();
+        },
+        () => this.#fetchMore(files),
+      );
+    }
+  }
+
+  async #fetch(files: RemoteFiles, checksum: Checksum): Promise<FetchedContent> {
+    const { signal } = this.#abort;
+    const fetched = await files.fetchFile(checksum, signal);
+    if ("bytes" in fetched) return fetched.bytes;
+    const fd = openTemporary(this.#repository.dir.fd);
+    try {
+      let length = 0;
+      for await (const piece of fetched.pieces) {
+        signal.throwIfAborted();
+        pwriteAll(fd, piece, length, "temporary file");
+        length += piece.length;
+      }
+      return { fd };
+    } catch (error) {
+      libc.close(fd);
+      throw error;
+    }
+  }
+
+  #onFetched(checksum: Checksum, content: FetchedContent): void {
+    this.#fetched.push({ checksum, content });
+    this.#fetchedBytes += "fd" in content ? BATCH_BYTES : content.length;
+  }
+
+  #submitFetched(): void {
+    const fetched = this.#fetched;
+    if (fetched.length === 0) return;
+    this.#fetched = [];
+    this.#fetchedBytes = 0;
+    const checksums = fetched.map(({ checksum }) => checksum);
+    const files = fetched.map(({ content }) => content);
+    const { label } = this.#source;
+    const batch = { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
+    this.#submit(checksums, batch, [
+      ...new Set(files.flatMap((content) => ("fd" in content ? [] : [content.buffer]))),
+    ]);
+  }
+
+  #track(work: () => Promise<void>, after?: () => void): void {
+    const promise = work()
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+        this.#abort.abort();
+      })
+      .then(() => {
+        this.#underWay.delete(promise);
+        this.#changed.resolve();
+        this.#changed = Promise.withResolvers();
+        if (this.#failure === undefined) after?.();
+      });
+    this.#underWay.add(promise);
+  }
+}
+
+function join(checksums: readonly Checksum[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(checksums.length * CHECKSUM_SIZE);
+  for (const [i, checksum] of checksums.entries()) bytes.set(checksumBytes(checksum), i * CHECKSUM_SIZE);
+  return bytes;
+}

@@ -1,0 +1,165 @@
+import { CfsError, withContext } from "../../errors.ts";
+import { type Checksum, computeChecksum } from "../checksum.ts";
+import type { CommitStreamWriter } from "../commit-stream-writer.ts";
+import type { ObjectLookup, StoredObject } from "../commit-table.ts";
+import {
+  type Commit,
+  MAX_METADATA_SIZE,
+  type MetadataType,
+  type ObjectType,
+  parseCommit,
+  parseDirMeta,
+  parseDirTree,
+} from "../objects.ts";
+import type { OstreeSource } from "../source.ts";
+
+/** Of all metadata of a commit: a real one with a million files has a tenth of it. */
+const MAX_TOTAL_SIZE = 1024 * 1024 * 1024;
+
+interface Wanted {
+  readonly type: MetadataType;
+  readonly checksum: Checksum;
+}
+
+export interface WalkOptions {
+  /** Commits that are in the repository: what they have is not fetched. */
+  readonly bases: readonly ObjectLookup[];
+  /** Wants a file that no base has. */
+  readonly onFile: (checksum: Checksum) => void;
+  /** Looks at the commit before anything that it refers to is looked for; may add bases. */
+  readonly onCommit: (commit: Commit) => Promise<void>;
+}
+
+/** Finds out what a commit consists of: fetches and verifies its metadata, and tells which files are missing. */
+export class ObjectWalk {
+  readonly #source: OstreeSource;
+  readonly #objects: CommitStreamWriter;
+  readonly #options: WalkOptions;
+  /** Each object once, whether it is there already or not. */
+  readonly #types = new Map<Checksum, ObjectType>();
+  readonly #stack: Wanted[] = [];
+  #fetched = 0;
+  #bytes = 0;
+
+  /** @param objects gets the metadata, and of files what bases have. */
+  constructor(source: OstreeSource, objects: CommitStreamWriter, options: WalkOptions) {
+    this.#source = source;
+    this.#objects = objects;
+    this.#options = options;
+  }
+
+  /** Metadata objects that no base had. */
+  get fetched(): number {
+    return this.#fetched;
+  }
+
+  /** All that can be reached from a commit. */
+  async run(checksum: Checksum): Promise<void> {
+    this.#types.set(checksum, "commit");
+    const bytes =
+      this.#inBases("commit", checksum)?.data ?? (await this.#fetch({ type: "commit", checksum }));
+    let commit: Commit;
+    try {
+      commit = parseCommit(bytes);
+    } catch (error) {
+      throw this.#named("commit", checksum, error);
+    }
+    await this.#options.onCommit(commit);
+    this.#objects.add(checksum, bytes);
+    this.#want("dirmeta", commit.rootMeta);
+    this.#want("dirtree", commit.rootTree);
+    await this.#workOff();
+  }
+
+  /** Fetches what is wanted, several objects at a time, until nothing more is. */
+  async #workOff(): Promise<void> {
+    const { metadataConcurrency } = this.#source;
+    const underWay = new Set<Promise<void>>();
+    try {
+      while (this.#stack.length > 0 || underWay.size > 0) {
+        while (this.#stack.length > 0 && underWay.size < metadataConcurrency) {
+          const work = this.#fetchAndTake(this.#stack.pop()!).then(() => {
+            underWay.delete(work);
+          });
+          underWay.add(work);
+        }
+        await Promise.race(underWay);
+      }
+    } finally {
+      // After a failure the others end on their own.
+      for (const work of underWay) work.catch(() => undefined);
+    }
+  }
+
+  async #fetchAndTake(wanted: Wanted): Promise<void> {
+    const bytes = await this.#fetch(wanted);
+    try {
+      this.#take(wanted.type, wanted.checksum, bytes);
+    } catch (error) {
+      throw this.#named(wanted.type, wanted.checksum, error);
+    }
+  }
+
+  async #fetch({ type, checksum }: Wanted): Promise<Uint8Array> {
+    try {
+      const bytes = await this.#source.readMetadata(type, checksum);
+      this.#fetched++;
+      this.#bytes += bytes.length;
+      if (bytes.length > MAX_METADATA_SIZE || this.#bytes > MAX_TOTAL_SIZE)
+        throw new CfsError("Unsupported", "it has more metadata than any real commit");
+      const found = computeChecksum(bytes);
+      if (found !== checksum) {
+        throw new CfsError("Corrupt", `Invalid ${type} checksum ${found}, expected ${checksum}`, {
+          data: { expected: checksum, found },
+        });
+      }
+      return bytes;
+    } catch (error) {
+      throw this.#named(type, checksum, error);
+    }
+  }
+
+  #named(type: MetadataType, checksum: Checksum, error: unknown): CfsError {
+    return withContext(`${this.#source.label}: ${type} ${checksum}`, error);
+  }
+
+  /** Adds an object and wants what it refers to. @param bytes verified. */
+  #take(type: MetadataType, checksum: Checksum, bytes: Uint8Array): void {
+    if (type === "dirmeta") parseDirMeta(bytes);
+    this.#objects.add(checksum, bytes);
+    if (type !== "dirtree") return;
+    const { files, directories } = parseDirTree(bytes);
+    for (const { file } of files) this.#want("file", file);
+    for (const { tree, meta } of directories) {
+      this.#want("dirmeta", meta);
+      this.#want("dirtree", tree);
+    }
+  }
+
+  #want(type: ObjectType, checksum: Checksum): void {
+    const known = this.#types.get(checksum);
+    if (known !== undefined) {
+      if (known === type) return;
+      throw new CfsError("Corrupt", `the object ${checksum} can't be a ${known} and a ${type}`);
+    }
+    this.#types.set(checksum, type);
+    const stored = this.#inBases(type, checksum);
+    if (type === "file") {
+      if (stored === undefined) this.#options.onFile(checksum);
+      else this.#objects.add(checksum, stored.data, stored.external);
+    } else if (stored === undefined) {
+      this.#stack.push({ type, checksum });
+    } else {
+      this.#take(type, checksum, stored.data);
+    }
+  }
+
+  /** What a base has, unless it is damaged. */
+  #inBases(type: ObjectType, checksum: Checksum): StoredObject | undefined {
+    for (const base of this.#options.bases) {
+      const found = base.find(checksum);
+      if (found !== undefined && (type === "file" || computeChecksum(found.data) === checksum)) return found;
+    }
+    return undefined;
+  }
+}
