@@ -433,7 +433,7 @@ function cleaned(repository: string): RepositoryContent {
   return repositoryContent(repository, "sha512");
 }
 
-const PROGRESS = /^sha256:[0-9a-f]{64}( \([^)]*\)|: done)$/;
+const PROGRESS = /^(sha256:[0-9a-f]{64}(: done)?|total\b).*$/;
 
 /** Fails with one line that says why, and perhaps a hint. */
 function expectRefused(repository: string, layout: string, says: RegExp): void {

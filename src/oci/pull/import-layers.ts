@@ -71,6 +71,8 @@ interface Batch {
   /** Undefined to do the work in this thread. */
   readonly pool: WorkerPool | undefined;
   readonly statistics: SplitStatistics;
+  /** Called when a blob is fetched of which an earlier run has brought a part. */
+  readonly onResume?: () => void;
 }
 
 /** Layers whose blobs are in files. */
@@ -122,13 +124,31 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
         attempt(),
       );
     } catch (error) {
-      const kind = kindOf(error);
-      if (kind === "Corrupt" || kind === "Invalid") break;
-      if (kind !== "Unsupported") throw error;
+      if (!isAboutContent(error)) throw error;
+      if (kindOf(error) !== "Unsupported") break;
     }
   }
-  const rest = layers.filter(({ id }) => !linked.has(id));
-  await fetchAndSplit({ ...batch, layers: rest }, remote, new Map());
+  let isResumed = false;
+  const fetchRest = () =>
+    fetchAndSplit(
+      {
+        ...batch,
+        layers: layers.filter(({ id }) => !linked.has(id)),
+        options: { ...options, onLayer },
+        onResume: () => {
+          isResumed = true;
+        },
+      },
+      remote,
+      new Map(),
+    );
+  try {
+    await fetchRest();
+  } catch (error) {
+    if (!isResumed || !isAboutContent(error)) throw error;
+    // It may be what an earlier run has left that was wrong; that is gone now.
+    await fetchRest();
+  }
 }
 
 /** A file from which a layer is put together in part. */
@@ -156,7 +176,7 @@ async function fetchAndSplit(
 
 /** @param transfers of the blobs that are not here yet. */
 async function split(
-  { repository, layers, options, pool, statistics }: Batch,
+  { repository, layers, options, pool, statistics, onResume }: Batch,
   tasks: readonly LayerTask[],
   transfers?: readonly Transfer[],
 ): Promise<void> {
@@ -167,8 +187,16 @@ async function split(
     transfers &&
     new Downloads(
       transfers,
-      () => wakeWaiting(slabs),
-      (index, bytes) => progress.resumed(index, bytes),
+      {
+        onArrival: () => wakeWaiting(slabs),
+        onResume: (index, bytes) => {
+          // What a plan puts in front of what it fetches is not transported at all.
+          if (tasks[index]!.plan !== undefined) return;
+          progress.resumed(index, bytes);
+          onResume?.();
+        },
+        readMeanwhile: pool !== undefined,
+      },
     );
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
@@ -212,11 +240,17 @@ async function split(
     }
   } catch (error) {
     // Nobody knows which bytes are the wrong ones: the next attempt begins anew.
-    if (kindOf(error) === "Corrupt") downloads?.discard();
+    if (isAboutContent(error)) downloads?.discard();
     throw error;
   } finally {
     clearInterval(timer);
   }
+}
+
+/** Whether something that was fetched can't be what it should be: what is damaged may look like anything. */
+function isAboutContent(error: unknown): boolean {
+  const kind = kindOf(error);
+  return kind === "Corrupt" || kind === "Invalid" || kind === "Unsupported";
 }
 
 /** Waits for all, and throws the first failure. */
@@ -276,8 +310,6 @@ class ProgressReader {
   /** An earlier run has brought so many bytes of a layer. */
   resumed(index: number, bytes: number): void {
     const task = this.#tasks[index]!;
-    // What a plan puts in front of what it fetches is not transported at all.
-    if (task.plan !== undefined) return;
     const { label } = task;
     const totalBytes = transportSize(task);
     this.#progress.event({ type: "start", id: label, label, totalBytes, resumedBytes: bytes });

@@ -9,7 +9,7 @@ import { type CommittedImage, commitArtifact, commitImage, findCommitted } from 
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
-import { openManifest, parseStoredConfig } from "../image.ts";
+import { openConfig, openManifest, parseStoredConfig } from "../image.ts";
 import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../manifest.ts";
 import { recordReferrer } from "../referrers.ts";
 import { sealsOf } from "../seal.ts";
@@ -92,7 +92,9 @@ async function pullParsed(
   manifest: Manifest,
   options: PullOptions,
 ): Promise<PullReport> {
-  const configBytes = await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config");
+  const configBytes =
+    storedConfigBytes(repository, manifest.config) ??
+    (await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config"));
   const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
     recordReferrer(repository, manifest);
     if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
@@ -154,6 +156,19 @@ async function pullParsed(
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);
   return report(commitImage(repository, manifest, config, root, { bootable }), statistics, false);
+}
+
+/** The config if it is here and intact. */
+function storedConfigBytes(
+  repository: Repository,
+  { digest }: Descriptor,
+): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return openConfig(repository, digest).document.bytes;
+  } catch (error) {
+    if (error instanceof CfsError) return undefined;
+    throw error;
+  }
 }
 
 /** Diff IDs of the image that has the tag now: an earlier version of what is pulled, as a rule. */
