@@ -3,10 +3,13 @@ import type { ByteSet, Pattern } from "./pattern.ts";
 
 /** Steps of all patterns together: a policy of Fedora has about 300,000. */
 const MAX_STEPS = 8_000_000;
-/** States that are remembered; when there are more, all are forgotten. */
+/** States that are remembered, and steps in all of them; when there are more, all are forgotten. */
 const MAX_STATES = 20_000;
+const MAX_REMEMBERED = 4_000_000;
+/** Steps of one state. Users keep one for each directory above the one that they are in. */
+const MAX_WAITING = 65_536;
 /** Steps that may be looked at: no policy of good will comes near, others must not take for ever. */
-const MAX_WORK = 4_000_000_000;
+const MAX_WORK = 1_000_000_000;
 
 const MATCH = 0;
 const SPLIT = 1;
@@ -19,6 +22,8 @@ export interface AutomatonState {
   /** The patterns that match what was read, in ascending order. */
   readonly matches: readonly number[];
   readonly next: Map<number, AutomatonState>;
+  /** When its `next` is going to be forgotten. */
+  age: number;
 }
 
 /**
@@ -36,6 +41,10 @@ export class Automaton {
   readonly #setNumbers = new Map<ByteSet, number>();
   readonly #entries: number[] = [];
   #states = new Map<string, AutomatonState>();
+  #remembered = 0;
+  #age = 0;
+  /** States that somebody still has, although they were forgotten. */
+  #elders: AutomatonState[] = [];
   #start: AutomatonState | undefined;
   #visited = new Int32Array(0);
   #generation = 0;
@@ -65,36 +74,48 @@ export class Automaton {
       this.#count(state.waiting.length);
       next = this.#state(reached);
       state.next.set(byte, next);
+      if (state.age !== this.#age) {
+        state.age = this.#age;
+        this.#elders.push(state);
+      }
     }
     return next;
   }
 
   #state(reached: readonly number[]): AutomatonState {
-    const waiting: number[] = [];
+    const reachedSets: number[] = [];
     const matches: number[] = [];
     const generation = ++this.#generation;
     const pending = [...reached];
     for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
       if (this.#visited[at] === generation) continue;
       this.#visited[at] = generation;
+      this.#count(1);
       const op = this.#ops[at];
-      if (op === SET) waiting.push(at);
+      if (op === SET) reachedSets.push(at);
       else if (op === MATCH) matches.push(this.#first[at]!);
       else pending.push(this.#first[at]!, this.#second[at]!);
     }
-    this.#count(waiting.length + reached.length + 1);
-    waiting.sort((a, b) => a - b);
+    if (reachedSets.length > MAX_WAITING) throw tooLarge("have too much in common");
+    const waiting = Int32Array.from(reachedSets).sort();
     matches.sort((a, b) => a - b);
-    const key = `${waiting.join()};${matches.join()}`;
+    const key = `${Buffer.from(waiting.buffer).latin1Slice()};${matches.join()}`;
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    if (this.#states.size >= MAX_STATES) {
-      for (const state of this.#states.values()) state.next.clear();
-      this.#states.clear();
-    }
-    const state: AutomatonState = { waiting: Int32Array.from(waiting), matches, next: new Map() };
+    if (this.#states.size >= MAX_STATES || this.#remembered >= MAX_REMEMBERED) this.#forget();
+    const state: AutomatonState = { waiting, matches, next: new Map(), age: this.#age };
     this.#states.set(key, state);
+    this.#remembered += waiting.length + matches.length;
     return state;
+  }
+
+  #forget(): void {
+    for (const state of this.#states.values()) state.next.clear();
+    for (const state of this.#elders) state.next.clear();
+    this.#states.clear();
+    this.#elders = [];
+    this.#remembered = 0;
+    this.#age++;
   }
 
   #count(work: number): void {
@@ -139,7 +160,7 @@ export class Automaton {
   }
 
   #compileRepeat(part: Pattern, min: number, max: number): void {
-    for (let i = 0; i < min; i++) this.#compile(part);
+    for (let i = 0; i < min; i++) if (!this.#compileSome(part)) return;
     if (max === Infinity) {
       const split = this.#emit(SPLIT, this.#length + 1, 0);
       this.#compile(part);
@@ -150,9 +171,16 @@ export class Automaton {
     const splits: number[] = [];
     for (let i = min; i < max; i++) {
       splits.push(this.#emit(SPLIT, this.#length + 1, 0));
-      this.#compile(part);
+      if (!this.#compileSome(part)) break;
     }
     for (const split of splits) this.#second[split] = this.#length;
+  }
+
+  /** @returns false for a pattern that has no steps: to repeat it changes nothing. */
+  #compileSome(part: Pattern): boolean {
+    const before = this.#length;
+    this.#compile(part);
+    return this.#length > before;
   }
 
   #jump(at: number, target: number): void {

@@ -4,6 +4,19 @@ import { otherCase, type Pattern } from "./pattern.ts";
 
 /** Attempts for one subject, after which a pattern is given up: some take exponential time. */
 const MAX_ATTEMPTS = 1_000_000;
+/** Attempts for all subjects and patterns together. */
+const MAX_ALL_ATTEMPTS = 50_000_000;
+
+/** What the patterns of a policy may cost together. */
+export class Effort {
+  #left = MAX_ALL_ATTEMPTS;
+
+  /** @returns whether this was too much. */
+  spend(attempts: number): boolean {
+    this.#left -= attempts;
+    return this.#left < 0;
+  }
+}
 
 type Continue = (at: number) => boolean;
 /** Calls `go` with every place where a match from `at` can end, until it returns true. */
@@ -13,10 +26,12 @@ class Run {
   readonly subject: ByteString;
   /** Begin and end of groups, by 2 × number. */
   readonly captures: (number | undefined)[] = [];
+  readonly #effort: Effort;
   #attempts = 0;
 
-  constructor(subject: ByteString) {
+  constructor(subject: ByteString, effort: Effort) {
     this.subject = subject;
+    this.#effort = effort;
   }
 
   /** -1 before the beginning and behind the end. */
@@ -24,8 +39,9 @@ class Run {
     return at >= 0 && at < this.subject.length ? this.subject.charCodeAt(at) : -1;
   }
 
-  count(): void {
-    if (++this.#attempts > MAX_ATTEMPTS) throw tooCostly(this.subject);
+  count(attempts = 1): void {
+    this.#attempts += attempts;
+    if (this.#effort.spend(attempts) || this.#attempts > MAX_ATTEMPTS) throw tooCostly(this.subject);
   }
 }
 
@@ -33,12 +49,13 @@ class Run {
 export type Search = (subject: ByteString) => boolean;
 
 /** @param anchored it has to match at the beginning, not just anywhere. */
-export function compileSearch(pattern: Pattern, anchored: boolean): Search {
+export function compileSearch(pattern: Pattern, anchored: boolean, effort: Effort): Search {
   const matcher = compile(pattern);
   return (subject) => {
-    const run = new Run(subject);
+    const run = new Run(subject, effort);
     try {
       for (let at = 0; at <= (anchored ? 0 : subject.length); at++) {
+        run.count();
         run.captures.length = 0;
         if (matcher(run, at, () => true)) return true;
       }
@@ -96,6 +113,8 @@ function compileRepeat({ part, min, max, possessive }: Extract<Pattern, { kind: 
     return (run, at, go) => {
       let end = at;
       while (end - at < max && end < run.subject.length && set[run.byteAt(end)] === 1) end++;
+      // Long runs are looked at fast, but not for nothing.
+      run.count(1 + ((end - at) >> 4));
       for (; end - at >= min; end--) {
         run.count();
         if (go(end)) return true;

@@ -4,6 +4,8 @@ import { NOTHING, type Pattern, sequence } from "./pattern.ts";
 /** Both engines whose syntax is read here stop at this depth. */
 const MAX_DEPTH = 250;
 const MAX_REPEAT = 1_000_000;
+/** Characters of a pattern in messages. */
+const MAX_SHOWN = 500;
 
 /** Flags that `(?i)` and the like set, until the end of the group. */
 export interface Flags {
@@ -78,14 +80,16 @@ export abstract class PatternReader {
   }
 
   protected invalid(why: string): CfsError {
-    return new CfsError("Invalid", `regular expression ${this.text.join("")}: at ${this.at}: ${why}`);
+    return new CfsError("Invalid", `regular expression ${this.#shown()}: at ${this.at}: ${why}`);
   }
 
   protected unsupported(what: string): CfsError {
-    return new CfsError(
-      "Unsupported",
-      `regular expression ${this.text.join("")}: ${what} is not supported here`,
-    );
+    return new CfsError("Unsupported", `regular expression ${this.#shown()}: ${what} is not supported here`);
+  }
+
+  #shown(): string {
+    const { text } = this;
+    return text.length <= MAX_SHOWN ? text.join("") : `${text.slice(0, MAX_SHOWN).join("")}…`;
   }
 
   #alternatives(): Pattern {

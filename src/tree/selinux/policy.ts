@@ -3,7 +3,7 @@ import { CfsError, kindOf, withContext } from "../../errors.ts";
 import type { Directory, Leaf, Node } from "../model.ts";
 import { subdirectory } from "../walk.ts";
 import { Automaton, type AutomatonState } from "./automaton.ts";
-import { compileSearch, type Search } from "./backtrack.ts";
+import { compileSearch, Effort, type Search } from "./backtrack.ts";
 import {
   type ContextRule,
   parseFileContexts,
@@ -23,7 +23,7 @@ import { readPerlPattern } from "./perl-syntax.ts";
 export type ReadFile = (file: Leaf, path: ByteString, max: number) => ByteString;
 
 /** Policy files are a few hundred KiB. */
-const MAX_POLICY_FILE = 32 * 1024 * 1024;
+const MAX_POLICY_FILE = 8 * 1024 * 1024;
 
 const CONTEXT_FILES = ["file_contexts", "file_contexts.local", "file_contexts.homedirs"];
 const SUBSTITUTION_FILES = ["file_contexts.subs", "file_contexts.subs_dist"];
@@ -46,10 +46,12 @@ export class FileLabels {
   constructor(rules: readonly ContextRule[], substitutions: ReadonlyMap<ByteString, ByteString> = new Map()) {
     this.#rules = rules;
     this.#substitutions = substitutions;
+    const effort = new Effort();
     for (const [number, { expression, type }] of rules.entries()) {
       const { pattern, anchored } = readPattern(`^(${expression})${type ?? "."}$`);
       const regular = regularPart(pattern);
-      if (regular === undefined) this.#searches.push({ number, search: compileSearch(pattern, anchored) });
+      if (regular === undefined)
+        this.#searches.push({ number, search: compileSearch(pattern, anchored, effort) });
       else this.#automaton.add(regular, number);
     }
     this.#searches.reverse();
@@ -161,7 +163,9 @@ function readPattern(text: string): { pattern: Pattern; anchored: boolean } {
     return { pattern: readLinearPattern(text), anchored: true };
   } catch (error) {
     if (kindOf(error) !== "Invalid") throw error;
-    return { pattern: readPerlPattern(text), anchored: false };
+    const pattern = readPerlPattern(text);
+    // Alternatives beside the group of `^(…)T$` need not begin at the beginning.
+    return { pattern, anchored: pattern.kind === "sequence" };
   }
 }
 

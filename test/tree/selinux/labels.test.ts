@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeError } from "../../../src/errors.ts";
 import { type Directory, directory, leaf } from "../../../src/tree/model.ts";
+import { compileSearch, Effort } from "../../../src/tree/selinux/backtrack.ts";
 import type { TypeLetter } from "../../../src/tree/selinux/file-contexts.ts";
-import { type FileLabels, readPolicy } from "../../../src/tree/selinux/policy.ts";
+import { readPerlPattern } from "../../../src/tree/selinux/perl-syntax.ts";
+import { FileLabels, readPolicy } from "../../../src/tree/selinux/policy.ts";
 import { defaultRootStat } from "../../../src/tree/transform.ts";
 import { PROJECT } from "../../support/project.ts";
 
@@ -175,5 +177,49 @@ describe("regular expressions", () => {
   test("an expression that repeats itself without end is refused", () => {
     const contexts = { "etc/selinux/t/contexts/files/file_contexts": "/z/(a{1000}){1000}{1000} yes" };
     expect(() => policyOf({ "etc/selinux/config": "SELINUXTYPE=t", ...contexts })).toThrow();
+  });
+
+  test("repeating nothing is nothing", () => {
+    const contexts = {
+      "etc/selinux/t/contexts/files/file_contexts": "/z/((((){1000}){1000}){1000}){1000}a yes",
+    };
+    const policy = policyOf({ "etc/selinux/config": "SELINUXTYPE=t", ...contexts });
+    expect(labelAt(policy, "/z/a", "-")).toBe("yes");
+  });
+
+  test("all paths and expressions together have a limit", () => {
+    const effort = new Effort();
+    const search = compileSearch(readPerlPattern("^((a|aa)*\\1b)$"), true, effort);
+    const subject = "a".repeat(20);
+    const searches = () => {
+      for (let i = 0; i < 20_000; i++) search(subject);
+    };
+    effort.spend(49_000_000);
+    expect(searches).toThrow(/takes too long/);
+  });
+
+  test("memory is bounded, whatever is matched", () => {
+    const rules = Array.from({ length: 1000 }, (_, i) => ({
+      expression: `.*a.{${i % 20}}z`,
+      type: undefined,
+      label: "yes",
+    }));
+    const policy = new FileLabels(rules);
+    const root = policy.root();
+    const before = process.memoryUsage.rss();
+    for (let i = 0; i < 100; i++) {
+      const name = Array.from({ length: 20 }, (_, j) => (((i * 2654435761) >>> j) & 1 ? "a" : "x")).join("");
+      expect(policy.labelOf(policy.below(root, `${name}az`), "-")).toBe("yes");
+    }
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 1024 * 1024);
+  });
+
+  test("more alternatives at once than there are in policies of good will are refused", () => {
+    const rules = Array.from({ length: 70_000 }, (_, i) => ({
+      expression: `.*${i}`,
+      type: undefined,
+      label: "x",
+    }));
+    expect(() => new FileLabels(rules).root()).toThrow(/too much in common/);
   });
 });
