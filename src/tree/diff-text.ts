@@ -35,13 +35,19 @@ export function deviceText(rdev: bigint): string {
   return `${major}:${minor}`;
 }
 
-/** UTF-8 where it is, with `\xHH` for control characters and bytes that are no UTF-8: of any length, unlike `display`. */
+/**
+ * UTF-8 where it is, of any length, unlike `display`. Bytes that are no UTF-8 and ASCII's control characters are `\xHH`,
+ * other control characters `\u00HH`, and a backslash is doubled: different bytes never have the same text.
+ */
 export function bytesText(bytes: ByteString): string {
-  const text = toText(bytes) ?? bytes.replace(/[\x80-\xff]/g, hexEscape);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not reach a terminal
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, hexEscape);
+  // biome-ignore-start lint/suspicious/noControlCharactersInRegex: control characters must not reach a terminal
+  const text = toText(bytes);
+  return text === undefined
+    ? bytes.replace(/[\x00-\x1f\x7f-\xff\\]/g, (c) => escaped(c, "\\x"))
+    : text.replace(/[\x00-\x1f\x7f-\x9f\\]/g, (c) => escaped(c, c <= "\x7f" ? "\\x" : "\\u00"));
+  // biome-ignore-end lint/suspicious/noControlCharactersInRegex: see above
 }
 
-function hexEscape(c: string): string {
-  return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
+function escaped(c: string, prefix: string): string {
+  return c === "\\" ? "\\\\" : prefix + c.charCodeAt(0).toString(16).padStart(2, "0");
 }

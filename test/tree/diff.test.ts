@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Difference, type DiffField, diffTrees } from "../../src/tree/diff.ts";
 import { type DiffSide, knownReason } from "../../src/tree/diff-reasons.ts";
+import { bytesText } from "../../src/tree/diff-text.ts";
 import { parseDumpfile } from "../../src/tree/dumpfile.ts";
 import type { Directory } from "../../src/tree/model.ts";
 import { SHA256 } from "../../src/verity/digest.ts";
@@ -27,6 +28,24 @@ const short = ({ path, field, xattr, expected, found }: Difference): string =>
 function diff(expected: Directory, found: Directory, ...ignore: DiffField[]): string[] {
   return [...diffTrees(expected, found, { algorithm: SHA256, ignore: new Set(ignore) })].map(short);
 }
+
+describe("texts that could be mistaken for one another", () => {
+  test.each([
+    ["\x01", "\\x01"],
+    ["\x85", "\xc2\x85"],
+    ["\xff", "\\xff"],
+    ["\\", "\\\\"],
+    ["\xc2\x85", "\\u0085"],
+  ])("%j and %j differ", (a, b) => {
+    expect(bytesText(a)).not.toBe(bytesText(b));
+    const trees = [a, b].map((value) => {
+      const root = tree(FILE);
+      root.entries.get("f")!.stat.xattrs = new Map([["user.x", value]]);
+      return root;
+    });
+    expect(diff(trees[0]!, trees[1]!)).toHaveLength(1);
+  });
+});
 
 describe("differences", () => {
   test.each<[string, string[], string[], string[]]>([
