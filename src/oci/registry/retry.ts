@@ -28,6 +28,7 @@ export class Attempts {
   readonly #signal: AbortSignal;
   readonly #onRetry: RetryListener | undefined;
   #failed = 0;
+  #hasProgressed = false;
 
   constructor(policy: RetryPolicy, signal: AbortSignal, onRetry?: RetryListener) {
     this.#policy = policy;
@@ -38,10 +39,11 @@ export class Attempts {
   /** Something was achieved: failures until now don't count any more. */
   progressed(): void {
     this.#failed = 0;
+    this.#hasProgressed = true;
   }
 
   /**
-   * Pauses before the next attempt.
+   * Pauses before the next attempt; not when the last one achieved something before it failed.
    * @throws the error itself, when it is to be taken as final.
    */
   async afterFailure(error: unknown): Promise<void> {
@@ -52,7 +54,8 @@ export class Attempts {
     if (this.#failed >= this.#policy.attempts) throw error;
     const { retryAfter } = failure;
     if (retryAfter !== undefined && retryAfter > this.#policy.maxRetryAfter) throw error;
-    const delay = retryAfter ?? backoff(this.#policy, this.#failed);
+    const delay = retryAfter ?? (this.#hasProgressed ? 0 : backoff(this.#policy, this.#failed));
+    this.#hasProgressed = false;
     this.#onRetry?.(failure, delay);
     await pause(delay, this.#signal);
   }

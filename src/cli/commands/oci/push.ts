@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { MAX_LEVELS } from "../../../compress/compressor.ts";
 import type { Compression } from "../../../compress/sync.ts";
-import { CfsError, describeError } from "../../../errors.ts";
+import { CfsError } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { openTarget } from "../../../oci/push/open-target.ts";
 import {
@@ -14,8 +14,8 @@ import type { PushedLayer, PushOptions } from "../../../oci/push/push-blobs.ts";
 import type { BlobOutcome } from "../../../oci/push/target.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
-import { formatDuration, formatSize } from "../../format-bytes.ts";
-import { registryOptions } from "../../registry-options.ts";
+import { formatSize } from "../../format-bytes.ts";
+import { registryOptions, retriesShownIn } from "../../registry-options.ts";
 import { openRepository } from "../../repository.ts";
 
 /** `cfsctl oci push IMAGE DEST` */
@@ -31,10 +31,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     progress: context.progress,
     registries: loadRegistryConfiguration(registryOptions(args)),
     mountFrom: args.list("mount-from"),
-    onRetry: (error, delay) => {
-      const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
-      context.progress.event({ type: "message", text });
-    },
+    onRetry: retriesShownIn(context.progress),
   });
   const options: PushOptions = {
     compression,

@@ -1,4 +1,3 @@
-import { describeError } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { parseImageNames } from "../../../oci/containers/short-names.ts";
 import { openFirst } from "../../../oci/open-first.ts";
@@ -9,8 +8,7 @@ import type { ImageSource } from "../../../oci/source.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
-import { formatDuration } from "../../format-bytes.ts";
-import { registryOptions } from "../../registry-options.ts";
+import { registryOptions, retriesShownIn } from "../../registry-options.ts";
 
 /** What the argument IMAGE names outside of the repository, as the options say that all commands share which read it. */
 export function openSourceArgument(
@@ -27,10 +25,7 @@ export function openSourceArgument(
     ...(policyFile !== undefined && { policyFile }),
     anyPlatform: args.flag("all-platforms"),
     registries,
-    onRetry: (error, delay) => {
-      const text = `${describeError(error)}; trying again in ${formatDuration(delay / 1000)}`;
-      progress.event({ type: "message", text });
-    },
+    onRetry: retriesShownIn(progress),
   };
   return openFirst(references, (candidate) => openSource(candidate, repository.dir.fd, options));
 }
