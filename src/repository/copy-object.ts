@@ -71,13 +71,14 @@ export class ObjectCopier {
     onBytes: (piece: Uint8Array<ArrayBuffer>) => void,
   ): CopiedObject {
     const target = this.#target;
-    const isPresent = this.#sameAlgorithm && target.sizeOf(sourceId) === size;
+    const isPresent = this.#sameAlgorithm && target.isStored(sourceId, size);
     let copy: NewObject | undefined = isPresent || this.#share ? undefined : target.begin();
     try {
       const id = this.#read(file, sourceId, size, (piece, offset) => {
         if (copy !== undefined) pwriteAll(copy.fd, piece, offset, "objects");
         onBytes(piece);
       });
+      if (isPresent) return { id, size, arrival: "present" };
       if (copy === undefined) {
         const shared = this.#tryShare(file, id, size);
         if (shared !== undefined) return { id, size, arrival: shared };

@@ -118,6 +118,11 @@ export class ObjectStore {
     }
   }
 
+  /** Whether an object of this size is there, with fs-verity where that is required, so that it need not be stored. */
+  isStored(id: ObjectId, size: number): boolean {
+    return this.#stateOf(id, size) === "present";
+  }
+
   /** Stores bytes held in memory. `created` is false when the object was there already. */
   storeBytes(data: Uint8Array): { id: ObjectId; created: boolean } {
     const id = fsVerityDigest(data, this.algorithm);
