@@ -12,6 +12,15 @@ const BYTES_PER_COLLECTION = 16 * 1024 * 1024;
 /** As much may be on the disk in any case. */
 const LEAST_BUDGET = 4 * 1024 * 1024;
 
+export interface DownloadOptions {
+  /** Called when more of a blob can be read. */
+  readonly onArrival: () => void;
+  /** Called before a blob is fetched whose file has that many bytes already. */
+  readonly onResume: (index: number, bytes: number) => void;
+  /** Blobs are read while others arrive, so that the next one may wait for that; else all of them come first. */
+  readonly readMeanwhile: boolean;
+}
+
 /**
  * Brings blobs into files from which they can be read while they arrive. They are begun in the order given; the next
  * one waits while too much is on the disk that has not been read to its end.
@@ -29,20 +38,14 @@ export class Downloads implements Disposable {
   #uncollected = 0;
   #room: (() => void) | undefined;
 
-  /**
-   * @param onArrival called when more of a blob can be read.
-   * @param onResume called before a blob is fetched whose file has that many bytes already.
-   */
-  constructor(
-    transfers: readonly Transfer[],
-    onArrival: () => void,
-    onResume: (index: number, bytes: number) => void,
-  ) {
+  constructor(transfers: readonly Transfer[], { onArrival, onResume, readMeanwhile }: DownloadOptions) {
     this.#transfers = transfers;
     this.#onArrival = onArrival;
     this.#onResume = onResume;
     this.#files = transfers.map(() => undefined);
-    this.#budget = Math.max(LEAST_BUDGET, ...transfers.map(({ size }) => LARGEST_BLOBS_ON_DISK * size));
+    this.#budget = readMeanwhile
+      ? Math.max(LEAST_BUDGET, ...transfers.map(({ size }) => LARGEST_BLOBS_ON_DISK * size))
+      : Number.POSITIVE_INFINITY;
     this.arrivals = Arrivals.of(transfers.length);
   }
 
