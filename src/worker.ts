@@ -11,6 +11,7 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "copy-layer": async () => (await import("./oci/copy/layer-job.ts")).copyLayerJob,
   "match-objects": async () => (await import("./oci/chunked/match-objects.ts")).matchObjects,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
+  "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,
   "store-ostree-files": async () => (await import("./ostree/pull/file-job.ts")).storeFiles,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { initRepository } from "../../src/repository/init.ts";
 import type { ErofsVersion } from "../../src/repository/meta.ts";
@@ -36,4 +36,28 @@ export function unpackRepository(name: string, directory: string): string {
 export function newRepository(path: string, hash: HashName, erofsVersion: ErofsVersion = 1): Repository {
   initRepository(path, { algorithm: algorithmOf(hash), erofsVersion, verity: false });
   return Repository.open(path);
+}
+
+function links(directory: string, prefix = ""): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of readdirSync(join(directory, prefix))) {
+    const path = join(prefix, name);
+    const status = lstatSync(join(directory, path));
+    if (status.isSymbolicLink()) found[path] = readlinkSync(join(directory, path));
+    else if (status.isDirectory()) Object.assign(found, links(directory, path));
+  }
+  return found;
+}
+
+/** Symbolic links of a repository below `images/` and `streams/`, with their targets. */
+export function linksOf(repository: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const category of ["images", "streams"]) {
+    try {
+      Object.assign(found, links(repository, category));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+  }
+  return found;
 }

@@ -1,10 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { lstatSync, readdirSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
 import type { HashName } from "../../src/verity/digest.ts";
 import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 import { tempDir } from "../support/temp.ts";
-import { fixtureJson, unpackRepository } from "./support.ts";
+import { fixtureJson, linksOf, unpackRepository } from "./support.ts";
 
 interface Step {
   readonly argv: readonly string[];
@@ -24,29 +22,6 @@ const DIFFERENT: Readonly<Record<string, string>> = {
 };
 /** A name is written also when its commit is there already: composefs-rs only says that it did. */
 const FORGOTTEN = "streams/refs/ostree/test%2Fmain";
-
-function links(directory: string, prefix = ""): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const name of readdirSync(join(directory, prefix))) {
-    const path = join(prefix, name);
-    const status = lstatSync(join(directory, path));
-    if (status.isSymbolicLink()) found[path] = readlinkSync(join(directory, path));
-    else if (status.isDirectory()) Object.assign(found, links(directory, path));
-  }
-  return found;
-}
-
-function linksOf(repository: string): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const category of ["images", "streams"]) {
-    try {
-      Object.assign(found, links(repository, category));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-  }
-  return found;
-}
 
 /** Names, without the lines that the table is drawn with. */
 const rowsOf = (table: string) =>

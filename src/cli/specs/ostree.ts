@@ -35,6 +35,22 @@ const PULL_OPTIONS: readonly OptionSpec[] = [
   JSON_OPTION,
 ];
 
+const APPLY_DELTA: CommandSpec = {
+  name: "apply-delta",
+  summary: "Bring the commit that a static delta leads to into the repository",
+  description:
+    "Everything is checked, and nothing is linked before it is proven that nothing is missing. The commit gets no " +
+    "name: `gc` removes it unless it is tagged.",
+  positionals: [
+    {
+      name: "PATH",
+      help: "The superblock of the delta, with its parts in the same directory, or a single file with all of it",
+    },
+  ],
+  options: PULL_OPTIONS.filter(({ name }) => name === "clean-xattr-names" || name === "json"),
+  load: () => import("../commands/ostree/apply-delta.ts"),
+};
+
 /** Commands about commits of ostree. */
 export const OSTREE_COMMAND: CommandSpec = {
   name: "ostree",
@@ -57,6 +73,7 @@ export const OSTREE_COMMAND: CommandSpec = {
       options: PULL_OPTIONS,
       load: () => import("../commands/ostree/pull-local.ts"),
     },
+    APPLY_DELTA,
     {
       name: "images",
       summary: "List the names of commits",

@@ -40,6 +40,8 @@ export interface PullOptions {
    * throws ends the pull. The place to verify signatures.
    */
   readonly onCommit?: (commit: Commit) => void | Promise<void>;
+  /** Brings in objects by other means, such as a static delta, before any is fetched; not called when none is needed. */
+  readonly bringIn?: () => Promise<ObjectLookup>;
 }
 
 export interface PullReport {
@@ -156,10 +158,11 @@ async function fetchCommit(
 ): Promise<PullReport> {
   const progress = options.progress ?? silentProgress;
   const { ref, cleanXattrNames } = options;
+  const broughtIn = await options.bringIn?.();
   using jobs = acquireJobs(options.jobs);
   const objects = new CommitStreamWriter(repository.algorithm);
   const lookup = (base: StoredCommit) => (options.trustBases ? base.table : presentObjects(repository, base));
-  const bases = options.bases.map(lookup);
+  const bases = [...(broughtIn === undefined ? [] : [broughtIn]), ...options.bases.map(lookup)];
   const counts = new PullProgress(progress, commit);
   let files = 0;
   await using fetcher = new FileFetcher(repository, source, {

@@ -33,7 +33,7 @@ export async function pullAndReport(
   if (args.flag("json")) out.json({ commits: json });
 }
 
-function warnOfXattrs({ err }: Context, name: string): void {
+export function warnOfXattrs({ err }: Context, name: string): void {
   err.warning(
     `${name}: extended attributes have the names that composefs-rs gives them, which the kernel does not know; ` +
       "with --clean-xattr-names they work",
@@ -48,7 +48,7 @@ export function printReport({ out }: Context, report: PullReport): void {
   out.line(`objects ${report.metadata} metadata + ${report.files} files fetched`);
 }
 
-function reportJson(report: PullReport, parents: readonly PullReport[]): object {
+export function reportJson(report: PullReport, parents: readonly PullReport[]): object {
   return {
     ref: report.ref ?? null,
     commit: report.commit,
