@@ -142,17 +142,14 @@ export class FileFetcher implements AsyncDisposable {
     while (this.#waiting.length > 0 && this.#failure === undefined && limit()) {
       const checksum = this.#waiting.pop()!;
       this.#fetching++;
-      this.#track(
-        async () => {
-          try {
-            this.#onFetched(checksum, await this.#fetch(files, checksum));
-          } finally {
-            this.#fetching--;
-          }
-          if (this.#fetchedBytes >= BATCH_BYTES || this.#fetched.length >= BATCH_FILES) this.#submitFetched();
-        },
-        () => this.#fetchMore(files),
-      );
+      this.#track(async () => {
+        try {
+          this.#onFetched(checksum, await this.#fetch(files, checksum));
+        } finally {
+          this.#fetching--;
+        }
+        if (this.#fetchedBytes >= BATCH_BYTES || this.#fetched.length >= BATCH_FILES) this.#submitFetched();
+      });
     }
   }
 
@@ -194,7 +191,7 @@ export class FileFetcher implements AsyncDisposable {
     ]);
   }
 
-  #track(work: () => Promise<void>, after?: () => void): void {
+  #track(work: () => Promise<void>): void {
     const promise = work()
       .catch((error: unknown) => {
         this.#failure ??= { error };
@@ -204,7 +201,9 @@ export class FileFetcher implements AsyncDisposable {
         this.#underWay.delete(promise);
         this.#changed.resolve();
         this.#changed = Promise.withResolvers();
-        if (this.#failure === undefined) after?.();
+        // Whatever ended, there may be room for another one now.
+        const { files } = this.#source;
+        if (files.kind === "remote") this.#fetchMore(files);
       });
     this.#underWay.add(promise);
   }
