@@ -17,6 +17,8 @@ export const XZ = 0x78;
 
 /** Parts that are larger when inflated go into a file. */
 const MEMORY_LIMIT = 8 * 1024 * 1024;
+/** Bytes that are inflated from one garbage collection to the next: the pieces pile up, as they lie outside of the heap. */
+const COLLECT_EVERY = 4 * 1024 * 1024;
 /** What a part may have beside the content of its objects, and beside as much again: patches are larger than what
  * they make when little of the old file is in it. */
 const ALLOWANCE = 16 * 1024 * 1024;
@@ -113,6 +115,7 @@ async function inflate(
       if (end > memory.length) memory = enlarged(memory, size, end);
       memory.set(piece, size);
     } else pwriteAll(file.fd, piece, size, file.path);
+    if (size % COLLECT_EVERY > end % COLLECT_EVERY) Bun.gc(true);
     size = end;
   });
   return file === undefined ? memoryRange(memory.subarray(0, size)) : fileRange(file, size);
