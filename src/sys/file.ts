@@ -102,12 +102,17 @@ export function read(fd: number, buffer: Bytes, path?: string): number {
   }
 }
 
+/**
+ * So much is written by one call. The page cache gets memory in pieces of the size of the call, and large ones cost
+ * more than the calls they save (Linux 6.12 on ext4, 400 MB: 1.0 s by the MiB, 0.1 s by 64 KiB).
+ */
+const WRITE_SIZE = 64 * 1024;
+
 export function pwriteAll(fd: number, buffer: Bytes, offset: number, path?: string): void {
   let done = 0;
   while (done < buffer.length) {
-    const n = orErrno(
-      libc.pwrite(fd, done === 0 ? buffer : buffer.subarray(done), buffer.length - done, offset + done),
-    );
+    const size = Math.min(WRITE_SIZE, buffer.length - done);
+    const n = orErrno(libc.pwrite(fd, done === 0 ? buffer : buffer.subarray(done), size, offset + done));
     if (n === -EINTR) continue;
     done += check(n, "write", path);
   }
@@ -116,7 +121,8 @@ export function pwriteAll(fd: number, buffer: Bytes, offset: number, path?: stri
 export function writeAll(fd: number, buffer: Bytes, path?: string): void {
   let done = 0;
   while (done < buffer.length) {
-    const n = orErrno(libc.write(fd, done === 0 ? buffer : buffer.subarray(done), buffer.length - done));
+    const size = Math.min(WRITE_SIZE, buffer.length - done);
+    const n = orErrno(libc.write(fd, done === 0 ? buffer : buffer.subarray(done), size));
     if (n === -EINTR) continue;
     done += check(n, "write", path);
   }
