@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { fromText } from "../../bytes.ts";
 import { CfsError } from "../../errors.ts";
@@ -28,8 +29,8 @@ export class ArchiveTarget implements PushTarget {
   constructor(path: string, tag: string | undefined) {
     this.label = `oci-archive:${path}${tag === undefined ? "" : `:${tag}`}`;
     this.#tag = tag;
+    checkReplaceable(path);
     this.#name = fromText(basename(path));
-    if (path.endsWith("/")) throw new CfsError("Invalid", `${path} is a directory`);
     this.#directory = open(dirname(path), O_RDONLY | O_DIRECTORY);
     this.#file = new NewFile(this.#directory);
     this.#append(encodeTarHeader({ path: "blobs/", type: "directory", size: 0 }));
@@ -100,4 +101,14 @@ export class ArchiveTarget implements PushTarget {
     pwriteAll(this.#file.fd, bytes, this.#end, this.label);
     this.#end += bytes.length;
   }
+}
+
+/** What is there already is replaced when it is a file; a device, or a link to one, would be lost for everybody. */
+function checkReplaceable(path: string): void {
+  if (path.endsWith("/")) throw new CfsError("Invalid", `${path} is a directory`);
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  if (status === undefined || status.isFile()) return;
+  throw new CfsError("Invalid", `${path} is ${status.isDirectory() ? "a directory" : "no regular file"}`, {
+    hint: "oci-archive: needs the name of a file; oci: writes a directory",
+  });
 }

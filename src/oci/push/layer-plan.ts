@@ -2,7 +2,7 @@ import type { Compression } from "../../compress/sync.ts";
 import { CfsError } from "../../errors.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { openStreamObject } from "../../repository/streams.ts";
-import { CONTENT_BLOB, CONTENT_LAYER } from "../../splitstream/format.ts";
+import { CONTENT_LAYER } from "../../splitstream/format.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import type { Descriptor } from "../descriptor.ts";
 import type { OciDigest } from "../digest.ts";
@@ -36,9 +36,15 @@ export interface LayerPlan {
 /**
  * What becomes of each layer: the blob that was pulled where it was kept, or can be made of the layer because it was
  * not compressed; else the layer is compressed anew.
+ * @param onLost is told of blobs that were kept, but are not complete any more.
  * @throws CfsError Corrupt, Invalid; Unsupported when the manifest knows no layers that are compressed so
  */
-export function planLayers(repository: Repository, image: StoredImage, packing: Packing): LayerPlan[] {
+export function planLayers(
+  repository: Repository,
+  image: StoredImage,
+  packing: Packing,
+  onLost: (digest: OciDigest) => void,
+): LayerPlan[] {
   const { manifest, document, config } = image;
   const diffIds = imageConfigOf(image)?.diffIds;
   if (diffIds !== undefined && diffIds.length !== manifest.layers.length) {
@@ -58,16 +64,16 @@ export function planLayers(repository: Repository, image: StoredImage, packing: 
       mediaType: original.mediaType,
     } as const;
     const kept = document.namedRefs.get(diffId === undefined ? digest : blobRef(digest));
-    if (kept !== undefined) {
-      return { ...asPulled, stream: kept, contentType: CONTENT_BLOB, size: sizeOf(repository, kept) };
-    }
+    const isLost = kept !== undefined && diffId !== undefined && !isComplete(repository, kept);
+    if (isLost) onLost(digest);
+    else if (kept !== undefined) return { ...asPulled, ...streamOf(repository, kept) };
     const stream = diffId === undefined ? undefined : config.document.namedRefs.get(diffId);
     if (diffId === undefined || stream === undefined) {
       throw new CfsError("Corrupt", `there is no reference to the layer ${diffId ?? digest}`, {
         hint: "pull the image again",
       });
     }
-    const layer = { stream, contentType: CONTENT_LAYER, size: sizeOf(repository, stream) };
+    const layer = { ...streamOf(repository, stream), contentType: CONTENT_LAYER };
     if (diffId === digest) return { ...asPulled, ...layer };
     const mediaType = layerType(manifest.mediaType, packing.compression);
     if (mediaType === undefined) {
@@ -88,7 +94,21 @@ export function planLayers(repository: Repository, image: StoredImage, packing: 
   });
 }
 
-function sizeOf(repository: Repository, id: ObjectId): number {
-  using stream = openStreamObject(repository, id);
-  return Number(stream.reader.streamSize);
+/** Whether nothing of a stream is missing. */
+function isComplete(repository: Repository, id: ObjectId): boolean {
+  try {
+    using stream = openStreamObject(repository, id);
+    for (const object of stream.reader.objectRefs) if (!repository.objects.has(object)) return false;
+    return true;
+  } catch (error) {
+    if (error instanceof CfsError) return false;
+    throw error;
+  }
+}
+
+/** A blob of an artifact may be an image's layer, too, and kept as such. */
+function streamOf(repository: Repository, id: ObjectId): Pick<LayerPlan, "stream" | "contentType" | "size"> {
+  using opened = openStreamObject(repository, id);
+  const { contentType, streamSize } = opened.reader;
+  return { stream: id, contentType, size: Number(streamSize) };
 }

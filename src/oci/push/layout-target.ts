@@ -37,16 +37,25 @@ const BLOBS = "blobs";
 export class LayoutTarget implements PushTarget {
   readonly label: string;
   readonly inOrder = false;
-  readonly #root: Fd;
+  readonly #path: string;
   readonly #tag: string | undefined;
   /** `blobs/ALGORITHM` by algorithm. */
   readonly #directories = new Map<string, Fd>();
+  #openedRoot: Fd | undefined;
 
   constructor(path: string, tag: string | undefined) {
     this.label = `oci:${path}${tag === undefined ? "" : `:${tag}`}`;
+    this.#path = path;
     this.#tag = tag;
-    mkdirSync(path, { recursive: true });
-    this.#root = open(path, O_RDONLY | O_DIRECTORY);
+  }
+
+  /** Made when there is something to write: an image that can't be read leaves no directory behind. */
+  get #root(): Fd {
+    if (this.#openedRoot === undefined) {
+      mkdirSync(this.#path, { recursive: true });
+      this.#openedRoot = open(this.#path, O_RDONLY | O_DIRECTORY);
+    }
+    return this.#openedRoot;
   }
 
   get temporaryDirectory(): number {
@@ -99,7 +108,7 @@ export class LayoutTarget implements PushTarget {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const directory of this.#directories.values()) directory.close();
-    this.#root.close();
+    this.#openedRoot?.close();
   }
 
   #directory(algorithm: string): Fd {

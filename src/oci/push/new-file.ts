@@ -59,7 +59,12 @@ function placeUnnamed(fd: number, directory: number, name: string): void {
   if (linkFd(fd, directory, name)) return;
   const temporary = temporaryName(PREFIX);
   linkFd(fd, directory, temporary);
-  renameat(directory, temporary, directory, name);
+  try {
+    renameat(directory, temporary, directory, name);
+  } catch (error) {
+    unlinkat(directory, temporary);
+    throw error;
+  }
 }
 
 /** As `NewFile.place`; false for a file that had a name, and lost it for good. */

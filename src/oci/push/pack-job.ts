@@ -127,6 +127,6 @@ function expectDigest(expected: OciDigest, found: string): void {
   if (found === expected) return;
   throw new CfsError("Corrupt", `Layer ${expected} has incorrect checksum: computed ${found}`, {
     data: { expected, found },
-    hint: "the layer in the repository is damaged; pull the image again",
+    hint: "find the damaged object with `cfsctl fsck`, remove it and pull the image again",
   });
 }

@@ -47,7 +47,10 @@ export async function pushBlobs(
   options: PushOptions,
 ): Promise<PushedImage> {
   const { manifest, config } = image;
-  const plans = planLayers(repository, image, options);
+  const plans = planLayers(repository, image, options, (digest) => {
+    const text = `the blob ${digest} that was kept is damaged: the layer is packed anew; oci pull --keep-blobs mends it`;
+    options.progress?.event({ type: "message", text });
+  });
   const byDigest = new Map(plans.map((plan) => [plan.original.digest, plan]));
   const pushed = await pushLayers(repository, [...byDigest.values()], target, options);
   await pushBytes(target, manifest.config.digest, config.document.bytes);

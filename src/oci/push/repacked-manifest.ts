@@ -79,14 +79,9 @@ export function repackedIndex(
   if (isOriginal) return { bytes, digest, mediaType, ...same };
   const original = parseJsonObject(bytes, "index");
   const annotations = repackedAnnotations({ annotations: index.annotations, digest });
-  const manifests = (original.manifests as readonly unknown[]).map((value, i) => {
-    const document = published.get(index.manifests[i]!.digest)!;
-    return {
-      ...asObject(value, `index: manifest ${i}`),
-      digest: document.digest,
-      size: document.bytes.length,
-    };
-  });
+  const manifests = (original.manifests as readonly unknown[]).map((value, i) =>
+    repackedEntry(asObject(value, `index: manifest ${i}`), index.manifests[i]!, published),
+  );
   const isDocker = mediaType !== OCI_INDEX;
   const repacked = {
     ...original,
@@ -100,6 +95,28 @@ export function repackedIndex(
     mediaType,
     ...same,
     ...(!isDocker && { annotations }),
+  };
+}
+
+/** Attestations name the image of the same index that they are about. */
+const ABOUT = "vnd.docker.reference.digest";
+
+function repackedEntry(
+  original: JsonObject,
+  { digest, annotations }: Descriptor,
+  published: ReadonlyMap<OciDigest, Publication>,
+): JsonObject {
+  const document = published.get(digest)!;
+  const about = published.get(annotations.get(ABOUT) as OciDigest);
+  // A copy of the manifest may be embedded.
+  const { data, ...others } = original;
+  return {
+    ...(document.digest === digest ? original : others),
+    digest: document.digest,
+    size: document.bytes.length,
+    ...(about !== undefined && {
+      annotations: { ...Object.fromEntries(annotations), [ABOUT]: about.digest },
+    }),
   };
 }
 

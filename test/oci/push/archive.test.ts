@@ -79,11 +79,24 @@ describe("an archive", () => {
     expect(readFileSync(join(directory, "a.tar"), "utf8")).toBe("old");
   });
 
-  test("takes the place of a link, not of what it points to", async () => {
+  test("replaces nothing but files", async () => {
     const elsewhere = scratch.join("elsewhere");
     writeFileSync(elsewhere, "precious");
-    symlinkSync(elsewhere, scratch.join("link.tar"));
-    await push(repository, "odd", `oci-archive:${scratch.join("link.tar")}`);
+    const directory = newDirectory("places");
+    const place = (name: string) => join(directory, name);
+    symlinkSync(elsewhere, place("link"));
+    symlinkSync("/dev/stdout", place("stdout"));
+    mkdirSync(place("directory"));
+    run("mkfifo", place("fifo"));
+    for (const name of ["link", "stdout", "fifo"])
+      expect(await failure(push(repository, "odd", `oci-archive:${place(name)}`))).toContain(
+        "no regular file",
+      );
+    for (const name of ["directory", "directory/"])
+      expect(await failure(push(repository, "odd", `oci-archive:${place(name)}`))).toEndWith(
+        "is a directory",
+      );
+    expect(readdirSync(directory).sort()).toEqual(["directory", "fifo", "link", "stdout"]);
     expect(readFileSync(elsewhere, "utf8")).toBe("precious");
   });
 

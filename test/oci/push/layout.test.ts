@@ -5,16 +5,23 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { OciDigest } from "../../../src/oci/digest.ts";
 import { openImage } from "../../../src/oci/image.ts";
+import { parseIndex } from "../../../src/oci/index.ts";
+import { OCI_INDEX } from "../../../src/oci/media-types.ts";
 import { openSource } from "../../../src/oci/open-source.ts";
 import { pullAllPlatforms } from "../../../src/oci/pull-index.ts";
-import { REPACKED_FROM } from "../../../src/oci/push/repacked-manifest.ts";
+import { REPACKED_FROM, repackedIndex } from "../../../src/oci/push/repacked-manifest.ts";
+import type { Publication } from "../../../src/oci/push/target.ts";
 import { parseReference } from "../../../src/oci/reference.ts";
+import type { ProgressEvent } from "../../../src/progress.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { openStream } from "../../../src/repository/streams.ts";
 import { objectPath, SHA256, SHA512 } from "../../../src/verity/digest.ts";
@@ -109,6 +116,24 @@ describe("the image stays the same", () => {
     ]);
     for (const { digest } of IMAGES.odd.layers) layoutBlob(out, digest);
     expect(layoutBlob(out, report.manifest)).toEqual(layoutBlob(LAYOUT, report.manifest));
+  });
+
+  test("unless a kept blob got lost: that layer is packed anew, which is told", async () => {
+    using other = newRepository(newPath(), SHA256);
+    await pull(other, `oci:${LAYOUT}:odd`, { tag: "odd", keepBlobs: true });
+    const kept = IMAGES.odd.layers.map(({ digest }) => `oci-blob-${digest}`);
+    const name = kept.find((entry) => existsSync(join(other.path, "streams", entry)))!;
+    unlinkSync(realpathSync(join(other.path, "streams", name)));
+    const told: string[] = [];
+    const progress = {
+      event: (event: ProgressEvent) => void (event.type === "message" && told.push(event.text)),
+    };
+    const report = await push(other, "odd", `oci:${newPath()}:t`, { progress });
+    expect(told).toEqual([expect.stringContaining(name.slice("oci-blob-".length))]);
+    const anew = report.layers.filter(({ asPulled }) => !asPulled);
+    expect(anew.map(({ original }) => `oci-blob-${original}`)).toEqual([name]);
+    await pull(other, `oci:${LAYOUT}:odd`, { tag: "odd", keepBlobs: true });
+    expect((await push(other, "odd", `oci:${newPath()}:t`)).manifest as string).toBe(IMAGES.odd.manifest);
   });
 
   test("when its layers were never compressed", async () => {
@@ -236,6 +261,55 @@ describe("images of all platforms", () => {
     await pull(again, `oci:${out}:all`, { tag: "t" });
     expect(await failure(pushAll(again, "t", `oci:${newPath()}`))).toBe("there is no index of the image t");
   });
+});
+
+describe("an index whose manifests get other digests", () => {
+  const publication = (text: string): Publication => ({
+    bytes: Buffer.from(text),
+    digest: digestOf(Buffer.from(text)) as OciDigest,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    subject: undefined,
+    artifactType: undefined,
+    annotations: new Map(),
+  });
+
+  test("embeds none of the old ones, and attestations are about the new ones", () => {
+    const [image, attestation, anew] = ["image", "attestation", "anew"].map(publication) as [
+      Publication,
+      Publication,
+      Publication,
+    ];
+    const about = (digest: string) => ({ "vnd.docker.reference.digest": digest, other: "x" });
+    const entryOf = ({ bytes, digest, mediaType }: Publication) => ({
+      mediaType,
+      digest,
+      size: bytes.length,
+    });
+    const text = JSON.stringify({
+      schemaVersion: 2,
+      manifests: [
+        { ...entryOf(image), data: "aW1hZ2U=", extra: 1 },
+        { ...entryOf(attestation), data: "YXR0ZXN0YXRpb24=", annotations: about(image.digest) },
+        { ...entryOf(attestation), annotations: about("sha256:elsewhere") },
+      ],
+    });
+    const stored = { ...publication(text), mediaType: OCI_INDEX, index: parseIndex(Buffer.from(text)) };
+    const published = new Map([
+      [image.digest, anew],
+      [attestation.digest, attestation],
+    ]);
+    expect(JSON.parse(Buffer.from(repackedIndex(stored, published).bytes).toString()).manifests).toEqual([
+      { ...entryOf(anew), extra: 1 },
+      { ...entryOf(attestation), data: "YXR0ZXN0YXRpb24=", annotations: about(anew.digest) },
+      { ...entryOf(attestation), annotations: about("sha256:elsewhere") },
+    ]);
+  });
+});
+
+test("an image that is not there leaves no directory behind", async () => {
+  const out = newPath();
+  expect(await failure(push(repository, "nothing", `oci:${out}:t`))).toContain("nothing");
+  expect(existsSync(out)).toBe(false);
 });
 
 describe("a layout that is there already", () => {
