@@ -13,6 +13,7 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
   "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,
   "store-ostree-files": async () => (await import("./ostree/pull/file-job.ts")).storeFiles,
+  "ostree-checksums": async () => (await import("./ostree/commit/checksum-job.ts")).computeChecksums,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };
 

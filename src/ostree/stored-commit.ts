@@ -7,6 +7,7 @@ import { ObjectChecklist } from "../repository/presence.ts";
 import { listRefs, writeRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { linkStream, lookUpStream, openStreamObject } from "../repository/streams.ts";
+import type { Directory } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { fsVerityDigest } from "../verity/merkle.ts";
 import type { Checksum } from "./checksum.ts";
@@ -36,6 +37,8 @@ export interface NewCommit extends StoredCommit {
 export interface StoreCommitOptions extends TreeOptions {
   /** Name below `refs/ostree/`, to be written when all else is in place. */
   readonly ref?: string | undefined;
+  /** What the image is made of, unless it is the tree of the commit. */
+  readonly imageTree?: Directory | undefined;
 }
 
 /**
@@ -47,7 +50,7 @@ export function storeCommit(
   repository: Repository,
   objects: CommitStreamWriter,
   commit: Checksum,
-  { ref, ...treeOptions }: StoreCommitOptions = {},
+  { ref, imageTree, ...treeOptions }: StoreCommitOptions = {},
 ): NewCommit {
   if (ref !== undefined) commitRefName(ref);
   repository.ensureWritable();
@@ -61,7 +64,8 @@ export function storeCommit(
     );
   }
   expectContent(repository, table);
-  const image = repository.objects.storeVerified(writeImage(root, repository.erofsVersion, algorithm)).id;
+  const bytes = writeImage(imageTree ?? root, repository.erofsVersion, algorithm);
+  const image = repository.objects.storeVerified(bytes).id;
   const firstStream = fsVerityDigest(finished.withoutImage(), algorithm);
   const stream = repository.objects.storeVerified(finished.withImage(image)).id;
   linkImage(repository, image);

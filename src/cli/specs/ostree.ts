@@ -1,6 +1,7 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
+import { COMMIT_COMMAND } from "./ostree-write.ts";
 
 const SOURCE: PositionalSpec = {
   name: "SOURCE",
@@ -74,6 +75,7 @@ export const OSTREE_COMMAND: CommandSpec = {
       load: () => import("../commands/ostree/pull-local.ts"),
     },
     APPLY_DELTA,
+    COMMIT_COMMAND,
     {
       name: "images",
       summary: "List the names of commits",
