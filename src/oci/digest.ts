@@ -4,7 +4,11 @@ import { CfsError } from "../errors.ts";
 /** `algorithm:encoded` of the OCI image specification (descriptor.md): the hash of a blob's bytes. */
 export type OciDigest = string & { readonly __ociDigest: never };
 
-const HEX_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
+const HEX_LENGTHS: ReadonlyMap<string, number> = new Map([
+  ["sha256", 64],
+  ["sha384", 96],
+  ["sha512", 128],
+]);
 
 /**
  * Checks the syntax of a digest. Algorithms other than sha256, sha384 and sha512 are let through.
@@ -20,7 +24,7 @@ export function parseDigest(text: string): OciDigest {
     if (component === "") throw bad("Empty algorithm component");
     if (!/^[a-z0-9]+$/.test(component)) throw bad(`Invalid algorithm component ${component}`);
   }
-  const length = HEX_LENGTHS[algorithm];
+  const length = HEX_LENGTHS.get(algorithm);
   if (length === undefined) {
     if (!/^[A-Za-z0-9=_-]+$/.test(encoded)) throw bad(`Invalid encoded value ${encoded}`);
     return text as OciDigest;
@@ -53,14 +57,22 @@ export function digestHex(digest: OciDigest): string {
 
 /** Whether blobs can be checked against digests of this algorithm. */
 export function isSupportedAlgorithm(algorithm: string): boolean {
-  return HEX_LENGTHS[algorithm] !== undefined;
+  return HEX_LENGTHS.has(algorithm);
+}
+
+/**
+ * @param what for the message: "Blob", …
+ * @throws CfsError Unsupported for an algorithm that isn't known, or not safe.
+ */
+export function requireSupported(digest: OciDigest, what: string): string {
+  const algorithm = digestAlgorithm(digest);
+  if (isSupportedAlgorithm(algorithm)) return algorithm;
+  throw new CfsError("Unsupported", `${what} digest algorithm ${algorithm} is not supported`);
 }
 
 /** An incremental hash for a digest. @throws CfsError Unsupported for an algorithm we don't know. */
 export function hasherFor(digest: OciDigest): { algorithm: string; hash: Bun.CryptoHasher } {
-  const algorithm = digestAlgorithm(digest);
-  if (!isSupportedAlgorithm(algorithm))
-    throw new CfsError("Unsupported", `digest algorithm ${algorithm} is not supported`);
+  const algorithm = requireSupported(digest, "Blob");
   return { algorithm, hash: new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms) };
 }
 
@@ -74,9 +86,7 @@ export function computeDigest(bytes: Uint8Array, algorithm = "sha256"): OciDiges
  * @throws CfsError Unsupported for an algorithm we don't know, Corrupt when the bytes are others.
  */
 export function verifyDigest(bytes: Uint8Array, expected: OciDigest, what: string): void {
-  const algorithm = digestAlgorithm(expected);
-  if (!isSupportedAlgorithm(algorithm))
-    throw new CfsError("Unsupported", `${what} digest algorithm ${algorithm} is not supported`);
+  const algorithm = requireSupported(expected, what);
   const computed = computeDigest(bytes, algorithm);
   if (computed !== expected) {
     throw new CfsError("Corrupt", `${what} digest mismatch for ${expected}: computed ${computed}`, {

@@ -11,6 +11,7 @@ import { findLiveObjects, type RootCondition, type Unreadable } from "./live-obj
 import { type Category, REFS } from "./names.ts";
 import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
 import { TEMPORARY_OBJECT_PREFIX } from "./objects.ts";
+import { PARTIAL_DIRECTORY } from "./partial-files.ts";
 import { MAX_ENTRIES, openCategory, openIfDirectory, removeRef } from "./refs.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { Repository } from "./repository.ts";
@@ -48,8 +49,6 @@ interface DeadObjects {
   bytes: number;
 }
 
-/** Where pulls keep what they have downloaded in part. */
-const TEMPORARY_DIRECTORY = "tmp";
 /** How many unreadable roots an error names. */
 const MAX_NAMED = 5;
 
@@ -195,7 +194,7 @@ function removeTemporaryFiles(repository: Repository, objects: Fd | undefined): 
   }
   using root = openat(repository.dir.fd, ".", O_RDONLY | O_DIRECTORY, 0, repository.path);
   removeMatching(root, (name, type) => type === DT_LNK && name.startsWith(TEMPORARY_LINK_PREFIX));
-  using temporary = openIfDirectory(root, TEMPORARY_DIRECTORY);
+  using temporary = openIfDirectory(root, PARTIAL_DIRECTORY);
   if (temporary !== undefined) {
     for (const { name } of listDirectory(temporary, MAX_ENTRIES)) {
       removeTree(temporary, name);

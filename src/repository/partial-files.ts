@@ -13,7 +13,7 @@ import {
   tryOpenat,
   unlinkat,
 } from "../sys/file.ts";
-import { fstat, isRegular } from "../sys/stat.ts";
+import { emptyStatus, fstat, isRegular, tryFstatat } from "../sys/stat.ts";
 import type { Repository } from "./repository.ts";
 import { openTemporary } from "./temporary.ts";
 
@@ -63,6 +63,13 @@ export class PartialFile implements Disposable {
     const { size } = fstat(file);
     if (size > max) ftruncate(file, 0);
     return new PartialFile(file, size > max ? 0 : size, directoryFd, path);
+  }
+
+  /** Bytes that the file of that name has already. */
+  static lengthOf(repository: Repository, name: string): number {
+    const status = emptyStatus();
+    const result = tryFstatat(repository.dir.fd, `${PARTIAL_DIRECTORY}/${name}`, status);
+    return result === 0 ? status.size : 0;
   }
 
   /** Removes the file: its content has arrived where it belongs, or is good for nothing. */

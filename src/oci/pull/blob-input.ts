@@ -1,6 +1,7 @@
 import { type Compression, type Decompressor, decompressor } from "../../compress/sync.ts";
 import { CfsError } from "../../errors.ts";
 import { pread, read } from "../../sys/file.ts";
+import { digestAlgorithm, hasherFor, type OciDigest } from "../digest.ts";
 import type { LayerInput } from "./layer-input.ts";
 
 /** The bytes of a blob as they were transported: a file, a member of an archive, or a pipe. */
@@ -10,8 +11,8 @@ export interface BlobLocation {
   readonly offset: number | undefined;
   /** Bytes; undefined when only the end of the input tells. */
   readonly size: number | undefined;
-  /** `sha256:HEX`; undefined when nothing vouches for the transported bytes. */
-  readonly digest: string | undefined;
+  /** Undefined when nothing vouches for the transported bytes. */
+  readonly digest: OciDigest | undefined;
   readonly compression: Compression;
 }
 
@@ -39,19 +40,18 @@ export class BlobInput implements LayerInput {
   readonly #tee: ((piece: Uint8Array<ArrayBuffer>) => void) | undefined;
   consumed = 0;
 
-  /** @param plainAlgorithm hash of the plain bytes: the one of the diff ID. */
-  constructor(location: BlobLocation, plainAlgorithm: string, options: BlobInputOptions = {}) {
+  /** @param id digest of the plain bytes: the diff ID. */
+  constructor(location: BlobLocation, id: OciDigest, options: BlobInputOptions = {}) {
     this.#location = location;
     this.#waitForMore = options.waitForMore;
     this.#tee = options.tee;
     this.#decoder = decompressor(location.compression);
-    this.#plainHash = new Bun.CryptoHasher(plainAlgorithm as Bun.SupportedCryptoAlgorithms);
-    const algorithm = location.digest?.slice(0, location.digest.indexOf(":"));
+    const { digest, compression } = location;
+    this.#plainHash = hasherFor(id).hash;
     // An uncompressed layer is its own plain form: one hash does for both.
-    const isSame = location.compression === "none" && algorithm === plainAlgorithm;
-    if (algorithm !== undefined && !isSame) {
-      this.#transportHash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
-    }
+    const isSame =
+      digest === undefined || (compression === "none" && digestAlgorithm(digest) === digestAlgorithm(id));
+    if (!isSame) this.#transportHash = hasherFor(digest).hash;
   }
 
   fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number {
@@ -79,8 +79,7 @@ export class BlobInput implements LayerInput {
     }
     const plain = this.#plainHash.digest("hex");
     if (digest !== undefined) {
-      const algorithm = digest.slice(0, digest.indexOf(":"));
-      const computed = `${algorithm}:${this.#transportHash?.digest("hex") ?? plain}`;
+      const computed = `${digestAlgorithm(digest)}:${this.#transportHash?.digest("hex") ?? plain}`;
       if (computed !== digest) {
         throw new CfsError("Corrupt", `Blob digest mismatch for ${digest}: computed ${computed}`, {
           data: { expected: digest, found: computed },

@@ -4,6 +4,7 @@ import type { ObjectStore } from "../../repository/objects.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { pread } from "../../sys/file.ts";
 import { type ChunkedPlan, PART_WIDTH, PartKind } from "../chunked/plan.ts";
+import { hasherFor, type OciDigest } from "../digest.ts";
 import type { LayerInput } from "./layer-input.ts";
 
 const INPUT_STEP = 64 * 1024;
@@ -28,20 +29,20 @@ export class ChunkedInput implements LayerInput {
   /**
    * @param fd the local file of the plan.
    * @param waitForMore waits until the file has more than so many bytes, and tells how many.
-   * @param algorithm of the diff ID.
+   * @param id the diff ID.
    */
   constructor(
     plan: ChunkedPlan,
     fd: number,
     store: ObjectStore,
     waitForMore: (than: number) => number,
-    algorithm: string,
+    id: OciDigest,
   ) {
     this.#plan = plan;
     this.#fd = fd;
     this.#store = store;
     this.#waitForMore = waitForMore;
-    this.#hash = new Bun.CryptoHasher(algorithm as Bun.SupportedCryptoAlgorithms);
+    this.#hash = hasherFor(id).hash;
   }
 
   fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number {

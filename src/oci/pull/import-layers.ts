@@ -6,7 +6,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { linkStream } from "../../repository/streams.ts";
 import { fstatfs } from "../../sys/stat.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
-import type { OciDigest } from "../digest.ts";
+import { type OciDigest, requireSupported } from "../digest.ts";
 import { DOCKER_LAYER_GZIP, layerCompression } from "../media-types.ts";
 import type { BlobStore, RemoteBlobs } from "../source.ts";
 import { blobStream, layerStream } from "../streams.ts";
@@ -51,6 +51,7 @@ export async function importLayers(
 ): Promise<SplitStatistics> {
   const statistics = noStatistics();
   if (layers.length === 0) return statistics;
+  for (const { descriptor } of layers) requireSupported(descriptor.digest, "Layer");
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
   const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   const threads = Math.min(options.jobs, Math.ceil(totalBytes / BYTES_PER_THREAD));
@@ -168,7 +169,7 @@ async function fetchAndSplit(
   });
   ensureSpace(
     repository,
-    transfers.reduce((sum, { size }) => sum + size, 0),
+    transfers.reduce((sum, { size, present }) => sum + size - present, 0),
   );
   const tasks = layers.map((layer) => layerTask(layer, options, plans.get(layer)?.plan));
   await split(batch, tasks, transfers);
@@ -185,19 +186,16 @@ async function split(
   const progress = new ProgressReader(tasks, options.progress);
   using downloads =
     transfers &&
-    new Downloads(
-      transfers,
-      {
-        onArrival: () => wakeWaiting(slabs),
-        onResume: (index, bytes) => {
-          // What a plan puts in front of what it fetches is not transported at all.
-          if (tasks[index]!.plan !== undefined) return;
-          progress.resumed(index, bytes);
-          onResume?.();
-        },
-        readMeanwhile: pool !== undefined,
+    new Downloads(transfers, {
+      onArrival: () => wakeWaiting(slabs),
+      onResume: (index, bytes) => {
+        // What a plan puts in front of what it fetches is not transported at all.
+        if (tasks[index]!.plan !== undefined) return;
+        progress.resumed(index, bytes);
+        onResume?.();
       },
-    );
+      readMeanwhile: pool !== undefined,
+    });
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
     slabs,

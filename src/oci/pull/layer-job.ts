@@ -4,6 +4,7 @@ import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
+import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { Arrivals } from "./arrivals.ts";
 import { BlobInput, type BlobLocation } from "./blob-input.ts";
 import { BlobCopy, storeBlob } from "./blob-store.ts";
@@ -16,7 +17,7 @@ export interface LayerTask {
   readonly kind: "tar" | "blob";
   readonly blob: BlobLocation;
   /** Digest of the plain content: the diff ID of a tar. */
-  readonly id: string;
+  readonly id: OciDigest;
   /** For messages: how the user knows this layer. */
   readonly label: string;
   /** Store the blob as it was transported as well. */
@@ -80,12 +81,11 @@ function importLayer(
 ): SplitLayer {
   const { kind, id, label, keepBlob, plan } = request.layers[index]!;
   const progress = new Float64Array(request.progress);
-  const algorithm = id.slice(0, id.indexOf(":"));
   const onProgress = (consumed: number) => {
     progress[index] = consumed;
   };
   const verify = (plainDigest: string) => {
-    const found = `${algorithm}:${plainDigest}`;
+    const found = `${digestAlgorithm(id)}:${plainDigest}`;
     if (found === id) return;
     throw new CfsError("Corrupt", `Layer ${id} has incorrect checksum: computed ${found}`, {
       data: { expected: id, found },
@@ -117,9 +117,9 @@ function openBlob(
 ): BlobInput {
   const { blob, id } = request.layers[index]!;
   const teeing = tee === undefined ? {} : { tee };
-  if (request.arrivals === undefined) return new BlobInput(blob, hashOf(id), teeing);
+  if (request.arrivals === undefined) return new BlobInput(blob, id, teeing);
   const { fd, waitForMore } = arriving(request.arrivals, index, exchange);
-  return new BlobInput({ ...blob, fd }, hashOf(id), { ...teeing, waitForMore });
+  return new BlobInput({ ...blob, fd }, id, { ...teeing, waitForMore });
 }
 
 function openChunked(
@@ -130,7 +130,7 @@ function openChunked(
   plan: ChunkedPlan,
 ): ChunkedInput {
   const { fd, waitForMore } = arriving(request.arrivals!, index, exchange);
-  return new ChunkedInput(plan, fd, store, waitForMore, hashOf(request.layers[index]!.id));
+  return new ChunkedInput(plan, fd, store, waitForMore, request.layers[index]!.id);
 }
 
 /** The file into which a blob is being transported. */
@@ -142,8 +142,4 @@ function arriving(shared: SharedArrayBuffer, index: number, exchange: SlabExchan
     return arrivals.bytes(index);
   };
   return { fd: arrivals.fd(index)!, waitForMore };
-}
-
-function hashOf(digest: string): string {
-  return digest.slice(0, digest.indexOf(":"));
 }

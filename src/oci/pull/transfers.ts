@@ -19,6 +19,8 @@ export interface Transfer {
   readonly blob: Descriptor;
   /** Bytes that the file will have. */
   readonly size: number;
+  /** About so many of them are in the file already, to tell how much space is needed. */
+  readonly present: number;
   open(): TransferFile;
   /** What the file lacks when it has `from` bytes. */
   pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -40,8 +42,16 @@ export class BlobTransfer implements Transfer {
     return this.blob.size;
   }
 
+  get present(): number {
+    return Math.min(this.size, PartialFile.lengthOf(this.#repository, this.#name));
+  }
+
   open(): TransferFile {
-    return PartialFile.open(this.#repository, this.blob.digest.replace(":", "-"), this.size);
+    return PartialFile.open(this.#repository, this.#name, this.size);
+  }
+
+  get #name(): string {
+    return this.blob.digest.replace(":", "-");
   }
 
   pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -66,6 +76,10 @@ export class ChunkedTransfer implements Transfer {
 
   get size(): number {
     return this.#plan.plainLength + this.#plan.fetchLength;
+  }
+
+  get present(): number {
+    return this.#plan.plainLength;
   }
 
   open(): TransferFile {

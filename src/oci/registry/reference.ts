@@ -1,5 +1,5 @@
 import { CfsError } from "../../errors.ts";
-import { isDigest, isSupportedAlgorithm, type OciDigest } from "../digest.ts";
+import { digestAlgorithm, isDigest, isSupportedAlgorithm, type OciDigest } from "../digest.ts";
 import type { DockerReference } from "./types.ts";
 
 /** The registry that is meant when none is named. */
@@ -85,7 +85,7 @@ function checkPath(path: string, host: string, text: string): void {
 
 function checkDigest(digest: string, text: string): OciDigest {
   if (!isDigest(digest)) throw invalid(text, `'${digest}' is no digest`);
-  const algorithm = digest.slice(0, digest.indexOf(":"));
+  const algorithm = digestAlgorithm(digest);
   if (!isSupportedAlgorithm(algorithm)) throw invalid(text, `digests of ${algorithm} can't be verified`);
   return digest;
 }

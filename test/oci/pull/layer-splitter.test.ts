@@ -5,6 +5,7 @@ import { zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import type { Compression } from "../../../src/compress/sync.ts";
 import { CfsError } from "../../../src/errors.ts";
+import { parseDigest } from "../../../src/oci/digest.ts";
 import { readLayerEntries } from "../../../src/oci/layer-entries.ts";
 import { type SplitResult, splitLayers } from "../../../src/oci/pull/layer-job.ts";
 import { createSlabs } from "../../../src/parallel/slabs.ts";
@@ -20,7 +21,7 @@ import { type TempDir, tempDir } from "../../support/temp.ts";
 
 const MiB = 1024 * 1024;
 
-const sha256 = (data: Uint8Array) => `sha256:${createHash("sha256").update(data).digest("hex")}`;
+const sha256 = (data: Uint8Array) => parseDigest(`sha256:${createHash("sha256").update(data).digest("hex")}`);
 
 const COMPRESS: Record<Compression, (data: Uint8Array) => Uint8Array> = {
   none: (data) => data,
