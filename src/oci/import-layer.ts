@@ -7,6 +7,7 @@ import { libc } from "../sys/libc.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import type { OciDigest } from "./digest.ts";
 import { splitLayers } from "./pull/layer-job.ts";
+import { areLayersComplete } from "./pull/presence.ts";
 import { layerStream } from "./streams.ts";
 
 /**
@@ -20,7 +21,7 @@ export function importLayer(repository: Repository, diffId: OciDigest, fd: numbe
   repository.ensureWritable();
   const stream = layerStream(diffId);
   const present = lookUpStream(repository, stream);
-  if (present !== undefined) {
+  if (present !== undefined && areLayersComplete(repository, [diffId])) {
     if (name !== undefined) writeRef(repository, "streams", name, stream);
     return present;
   }

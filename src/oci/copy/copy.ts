@@ -118,7 +118,8 @@ async function copyOpened(
   const blobs = missingBlobs(target, source, image);
   if (config === undefined) {
     const digests = manifest.layers.map(({ digest }) => digest);
-    const missing = missingLayers(target, source, digests, image.document.namedRefs, CONTENT_BLOB);
+    const isHere = (digest: OciDigest) => areStreamsComplete(target, [layerStream(digest)]);
+    const missing = missingLayers(source, digests, image.document.namedRefs, isHere);
     const statistics = await copyStreams(target, source, missing, options);
     const committed = commitArtifact(target, manifest, image.config.document.bytes);
     return report(committed, statistics, missing.length === 0);
@@ -128,22 +129,26 @@ async function copyOpened(
   if (present !== undefined && blobs.length === 0 && areLayersComplete(target, config.diffIds, checklist))
     return report(present, noCopies(), true);
   const { namedRefs } = image.config.document;
-  const missing = missingLayers(target, source, config.diffIds, namedRefs, CONTENT_LAYER);
+  const isHere = (digest: OciDigest) => areLayersComplete(target, [digest]);
+  const missing = missingLayers(source, config.diffIds, namedRefs, isHere, CONTENT_LAYER);
   const statistics = await copyStreams(target, source, [...missing, ...blobs], options);
   const root = buildImageTree(target, config.diffIds, new Map());
   return report(commitImage(target, manifest, config, root), statistics, false);
 }
 
-/** The layers that the target lacks, each once. */
+/**
+ * The layers that the target lacks, each once.
+ * @param contentType that their streams must have; any unless given: a blob of an artifact may be an image's layer.
+ */
 function missingLayers(
-  target: Repository,
   source: Repository,
   digests: readonly OciDigest[],
   refs: ReadonlyMap<string, ObjectId>,
-  contentType: string,
+  isHere: (digest: OciDigest) => boolean,
+  contentType?: string,
 ): SourceStream[] {
   return [...new Set(digests)]
-    .filter((digest) => !areLayersComplete(target, [digest]))
+    .filter((digest) => !isHere(digest))
     .map((digest) => {
       const id = refs.get(digest);
       if (id === undefined) {
@@ -175,10 +180,17 @@ function sourceStream(
   name: string,
   digest: OciDigest,
   id: ObjectId,
-  contentType: string,
+  contentType?: string,
 ): SourceStream {
   using opened = openStreamObject(source, id);
-  return { name, digest, id, contentType, size: Number(opened.reader.streamSize) };
+  const { reader } = opened;
+  return {
+    name,
+    digest,
+    id,
+    contentType: contentType ?? (reader.contentType === CONTENT_LAYER ? CONTENT_LAYER : CONTENT_BLOB),
+    size: Number(reader.streamSize),
+  };
 }
 
 async function copyStreams(

@@ -14,7 +14,7 @@ import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../
 import { recordReferrer } from "../referrers.ts";
 import { sealsOf } from "../seal.ts";
 import type { ImageSource, PublishedDocument } from "../source.ts";
-import { blobStream } from "../streams.ts";
+import { blobStream, layerStream } from "../streams.ts";
 import { checkTagName, lookUpTag, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
@@ -113,11 +113,9 @@ async function pullParsed(
   const importOptions = { jobs: jobs.count, progress: options.progress ?? silentProgress };
 
   if (!isContainerImage(manifest)) {
-    const blobs = missingLayers(
-      repository,
+    const blobs = eachOnce(
       manifest.layers.map((descriptor) => ({ descriptor, id: descriptor.digest })),
-      false,
-    );
+    ).filter(({ id }) => !areStreamsComplete(repository, [layerStream(id)]));
     const statistics = await importLayers(repository, source.blobs, blobs, {
       ...importOptions,
       kind: "blob",
@@ -135,7 +133,9 @@ async function pullParsed(
     if (!keepBlobs || layers.every((layer) => hasBlob(repository, layer)))
       return report(committed, noStatistics(), true);
   }
-  const missing = missingLayers(repository, layers, keepBlobs);
+  const missing = eachOnce(layers).filter(
+    (layer) => !areLayersComplete(repository, [layer.id]) || (keepBlobs && !hasBlob(repository, layer)),
+  );
   using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
   const statistics = await importLayers(repository, source.blobs, missing, {
@@ -182,16 +182,8 @@ function layersTagged(repository: Repository, tag: string | undefined): readonly
   }
 }
 
-/** The layers that have to be imported, each once. */
-function missingLayers(
-  repository: Repository,
-  layers: readonly ImageLayer[],
-  keepBlobs: boolean,
-): ImageLayer[] {
-  const byId = new Map(layers.map((layer) => [layer.id, layer]));
-  return [...byId.values()].filter(
-    (layer) => !areLayersComplete(repository, [layer.id]) || (keepBlobs && !hasBlob(repository, layer)),
-  );
+function eachOnce(layers: readonly ImageLayer[]): ImageLayer[] {
+  return [...new Map(layers.map((layer) => [layer.id, layer])).values()];
 }
 
 /** Whether the layer is kept as it was published, or is published as the plain tar that can be made of it. */
