@@ -14,6 +14,7 @@ import {
   sourceReferrers,
   storedReferrers,
 } from "../../src/oci/referrers.ts";
+import type { ImageSource } from "../../src/oci/source.ts";
 import { removeTag } from "../../src/oci/tags.ts";
 import { checkRepository } from "../../src/repository/fsck.ts";
 import { collectGarbage } from "../../src/repository/gc.ts";
@@ -281,6 +282,27 @@ describe("what refers to an image where it is", () => {
     expect(found[0]!.descriptors.map(({ digest }) => digest).sort()).toEqual([contents, signature].sort());
     const some = await sourceReferrers(source, "application/x-sig");
     expect(some[0]!.descriptors.map(({ digest }) => digest)).toEqual([signature]);
+  });
+
+  test("is left where it is when it refers to something else", async () => {
+    using dir = tempDir();
+    const { layout, subject, contents, signature } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), SHA256);
+    using source = openSource(parseReference(`oci:${layout}:image`), repository.dir.fd);
+    const { related } = source;
+    const liar = {
+      ...source,
+      label: "somewhere",
+      blobs: source.blobs,
+      readDocument: source.readDocument.bind(source),
+      related: {
+        readDocument: related!.readDocument.bind(related),
+        manifestByTag: related!.manifestByTag.bind(related),
+        referrers: async (of: OciDigest) => (of === contents ? await related!.referrers(subject) : []),
+      },
+    } as ImageSource;
+    expect((await related!.referrers(subject)).map(({ digest }) => digest)).toContain(signature);
+    expect(await pullReferrers(repository, liar, [contents], { jobs: 1 })).toEqual([]);
   });
 
   test("comes along when it is asked for, with what refers to it in turn", async () => {

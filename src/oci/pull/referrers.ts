@@ -30,7 +30,7 @@ export async function pullReferrers(
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
     for (const descriptor of await related.referrers(next)) {
       if (seen.has(descriptor.digest) || !isManifestType(descriptor.mediaType)) continue;
-      if (reports.length === MAX_REFERRERS)
+      if (seen.size - subjects.length >= MAX_REFERRERS)
         throw new CfsError("Invalid", `more than ${MAX_REFERRERS} manifests refer to the image`);
       seen.add(descriptor.digest);
       const found = await related.readDocument(
@@ -38,8 +38,10 @@ export async function pullReferrers(
         MAX_MANIFEST_SIZE,
         `Manifest ${descriptor.digest}`,
       );
-      if (isDelta(parseManifest(found, digestAlgorithm(descriptor.digest)))) continue;
       const { digest, mediaType } = descriptor;
+      const manifest = parseManifest(found, digestAlgorithm(digest));
+      // Who lists what refers to something else could have anything stored.
+      if (isDelta(manifest) || manifest.subject?.digest !== next) continue;
       reports.push(await pullManifest(repository, source, { bytes: found, digest, mediaType }, options));
       pending.push(digest);
     }
