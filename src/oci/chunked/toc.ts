@@ -13,6 +13,8 @@ const SKIPPABLE_HEADER = 8;
 /** Larger tables are not worth their memory: about 300,000 files. */
 const MAX_TOC_SIZE = 64 * 1024 * 1024;
 const MAX_TAR_SPLIT_SIZE = 512 * 1024 * 1024;
+/** What is fetched of either is in memory. */
+const MAX_PACKED_SIZE = 64 * 1024 * 1024;
 const MAX_ENTRIES = 2_000_000;
 
 /** Compressed data inside of a blob. */
@@ -73,7 +75,9 @@ function parsePosition(
   if (!fields.every((field) => /^[0-9]{1,15}$/.test(field))) return undefined;
   const [offset, length, plainSize] = fields.map(Number) as [number, number, number];
   const fits = offset >= SKIPPABLE_HEADER && length > 0 && offset + length <= blobSize;
-  return fits && length <= maxPlain && plainSize <= maxPlain ? { offset, length, plainSize } : undefined;
+  return fits && length <= MAX_PACKED_SIZE && plainSize <= maxPlain
+    ? { offset, length, plainSize }
+    : undefined;
 }
 
 /**

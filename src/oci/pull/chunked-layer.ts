@@ -31,6 +31,8 @@ export interface PlannedLayer {
   readonly plan: ChunkedPlan;
   /** The local file of the plan, with what goes in front of the ranges. */
   readonly file: Fd;
+  /** About so much memory is taken until the layer is here. */
+  readonly heldBytes: number;
   /** Another plan for the same file, for registries that don't take many ranges. */
   coarser(): ChunkedPlan;
 }
@@ -86,7 +88,8 @@ async function planFrom(
         return planner(maxRanges).fromPieces(keepBytes(pieces, file));
       };
     }
-    return { plan: makePlan(), file, coarser: () => makePlan(FEW_RANGES) };
+    const heldBytes = layout.toc.plainSize + (tarSplit?.length ?? 0);
+    return { plan: makePlan(), file, heldBytes, coarser: () => makePlan(FEW_RANGES) };
   } catch (error) {
     file.close();
     throw error;

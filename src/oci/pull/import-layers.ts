@@ -36,6 +36,8 @@ const BYTES_PER_THREAD = 2 * 1024 * 1024;
 const PROGRESS_INTERVAL_MS = 100;
 /** Threads learn from the arrivals which file it is. */
 const UNKNOWN_FD = -1;
+/** When plans take so much memory, the other layers are fetched as a whole. */
+const MAX_PLANNED_BYTES = 128 * 1024 * 1024;
 /** An image may have more layers than a process may have open files. */
 const MAX_OPEN_BLOBS = 128;
 
@@ -93,7 +95,9 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
   const plans = new Map<ImageLayer, PlannedLayer>();
   using files = new DisposableStack();
   if (options.kind === "tar" && options.keepBlobs !== true) {
+    let heldBytes = 0;
     for (const layer of layers) {
+      if (heldBytes > MAX_PLANNED_BYTES) break;
       const planned = await planLayer(
         repository,
         remote,
@@ -102,6 +106,7 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
         options.jobs,
       );
       if (planned === undefined) continue;
+      heldBytes += planned.heldBytes;
       files.use(planned.file);
       plans.set(layer, planned);
     }

@@ -62,6 +62,20 @@ describe("table of contents", () => {
     expect(chunkedLayout({ ...descriptor, annotations: new Map() })).toBeUndefined();
   });
 
+  test("what would take too much memory when it is fetched is left alone", () => {
+    const { descriptor } = fixture("new.zst");
+    const MAX = 64 * 1024 * 1024;
+    const layoutOf = (key: string, position: string) =>
+      chunkedLayout({
+        ...descriptor,
+        size: 1e12,
+        annotations: new Map([...descriptor.annotations, [PREFIX + key, position]]),
+      });
+    expect(layoutOf("tarsplit-position", `386912:${MAX}:1000`)?.tarSplit).toBeDefined();
+    expect(layoutOf("tarsplit-position", `386912:${MAX + 1}:1000`)?.tarSplit).toBeUndefined();
+    expect(layoutOf("manifest-position", `386912:${MAX + 1}:1000:1`)).toBeUndefined();
+  });
+
   test("what is inflated is bounded", () => {
     const bomb = Bun.zstdCompressSync(new Uint8Array(10_000_000));
     expect(() => [...unpack(bomb, 1_000_000, "table of contents")]).toThrow("more than 1000000 bytes");
