@@ -26,6 +26,7 @@ const SIDEWAYS: ReadonlySet<string> = new Set([
   "tar → tree",
   "boot → mount",
   "cli → varlink",
+  "ostree → oci",
 ]);
 
 /** Formats: memory in, memory out. */

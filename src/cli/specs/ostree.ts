@@ -1,7 +1,7 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
-import { COMMIT_COMMAND } from "./ostree-write.ts";
+import { COMMIT_COMMAND, EXPORT_COMMAND } from "./ostree-write.ts";
 
 const SOURCE: PositionalSpec = {
   name: "SOURCE",
@@ -52,11 +52,91 @@ const APPLY_DELTA: CommandSpec = {
   load: () => import("../commands/ostree/apply-delta.ts"),
 };
 
+const REMOTE: PositionalSpec = {
+  name: "REMOTE",
+  help: "URL of an ostree repository, or the name of a remote in the machine's configuration of ostree",
+};
+
+/** Of every command that speaks to a remote repository. */
+const REMOTE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "remote-config",
+    kind: "string",
+    value: "FILE",
+    notEmpty: true,
+    help: "Look for the remote in this file too, such as the config of an ostree repository",
+    details: "Without it, in /etc/ostree/remotes.d/*.conf and /ostree/repo/config.",
+  },
+  {
+    name: "gpg-keyring",
+    kind: "list",
+    value: "FILE",
+    notEmpty: true,
+    help: "Refuse commits that none of these OpenPGP keys has signed",
+    conflicts: ["no-gpg-verify"],
+  },
+  {
+    name: "ed25519-key",
+    kind: "list",
+    value: "KEY|FILE",
+    notEmpty: true,
+    help: "Refuse commits that none of these ed25519 keys has signed: in base64, or a file of such keys",
+  },
+  {
+    name: "no-gpg-verify",
+    kind: "boolean",
+    help: "Do not look at OpenPGP signatures, although the remote is configured so",
+  },
+];
+
 /** Commands about commits of ostree. */
 export const OSTREE_COMMAND: CommandSpec = {
   name: "ostree",
   summary: "Pull commits of ostree and look at those in the repository",
   subcommands: [
+    {
+      name: "pull",
+      summary: "Bring commits from an ostree repository on a server into the repository",
+      description:
+        "Reads repositories of the mode archive over HTTP, and of all modes when the URL begins with file://. Every " +
+        "object is checked against its checksum; the name is written last, when it is proven that nothing is " +
+        "missing. What an interrupted pull has fetched is not fetched again. Signatures are checked when the remote " +
+        "is configured so, or keys are given: commits from a URL without keys are not checked for signatures.",
+      positionals: [
+        REMOTE,
+        {
+          name: "REF",
+          variadic: true,
+          help: "A ref, which becomes the name of the commit here, or the id of a commit, which gets no name",
+        },
+      ],
+      options: [
+        ...PULL_OPTIONS,
+        {
+          name: "no-delta",
+          kind: "boolean",
+          help: "Fetch single objects also where a static delta would do",
+        },
+        ...REMOTE_OPTIONS,
+      ],
+      load: () => import("../commands/ostree/pull.ts"),
+    },
+    {
+      name: "list-refs",
+      summary: "List the refs of an ostree repository on a server",
+      positionals: [REMOTE],
+      options: [
+        {
+          name: "subset",
+          kind: "string",
+          value: "KEY",
+          help: "Those for another architecture than this machine's, where the repository lists them apart",
+        },
+        JSON_OPTION,
+        ...REMOTE_OPTIONS,
+      ],
+      load: () => import("../commands/ostree/list-refs.ts"),
+    },
     {
       name: "pull-local",
       summary: "Bring commits from an ostree repository in a directory into the repository",
@@ -76,6 +156,7 @@ export const OSTREE_COMMAND: CommandSpec = {
     },
     APPLY_DELTA,
     COMMIT_COMMAND,
+    EXPORT_COMMAND,
     {
       name: "images",
       summary: "List the names of commits",

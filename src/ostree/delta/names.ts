@@ -1,7 +1,7 @@
 import { type Checksum, checksumBytes } from "../checksum.ts";
 
 /** As libostree writes checksums in the names of deltas: base64 with `_` for `/`, without padding. */
-function encodeForDelta(checksum: Checksum): string {
+export function encodeForDelta(checksum: Checksum): string {
   return Buffer.from(checksumBytes(checksum)).toString("base64").replaceAll("/", "_").replace(/=+$/, "");
 }
 

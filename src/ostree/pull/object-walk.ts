@@ -26,6 +26,8 @@ export interface WalkOptions {
   readonly bases: readonly ObjectLookup[];
   /** Wants a file that no base has. */
   readonly onFile: (checksum: Checksum) => void;
+  /** Told of metadata that was fetched, and is verified. */
+  readonly onFetched?: (checksum: Checksum, bytes: Uint8Array) => void;
   /** Looks at the commit before anything that it refers to is looked for; may add bases. */
   readonly onCommit: (commit: Commit) => Promise<void>;
 }
@@ -113,6 +115,7 @@ export class ObjectWalk {
           data: { expected: checksum, found },
         });
       }
+      this.#options.onFetched?.(checksum, bytes);
       return bytes;
     } catch (error) {
       throw this.#named(type, checksum, error);

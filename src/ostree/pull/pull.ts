@@ -22,6 +22,7 @@ import {
 import { buildCommitTree } from "../tree.ts";
 import { FileFetcher } from "./file-fetcher.ts";
 import { ObjectWalk } from "./object-walk.ts";
+import { PullRecord } from "./pull-record.ts";
 
 export interface PullOptions {
   /** Name below `refs/ostree/`, written when everything else is in place. What it named before serves as a base. */
@@ -162,12 +163,17 @@ async function fetchCommit(
   using jobs = acquireJobs(options.jobs);
   const objects = new CommitStreamWriter(repository.algorithm);
   const lookup = (base: StoredCommit) => (options.trustBases ? base.table : presentObjects(repository, base));
-  const bases = [...(broughtIn === undefined ? [] : [broughtIn]), ...options.bases.map(lookup)];
+  using record = source.files.kind === "remote" ? PullRecord.open(repository, commit) : undefined;
+  const first = [broughtIn, record].filter((objects) => objects !== undefined);
+  const bases = [...first, ...options.bases.map(lookup)];
   const counts = new PullProgress(progress, commit);
   let files = 0;
   await using fetcher = new FileFetcher(repository, source, {
     jobs: jobs.count,
-    onFile: (checksum, data, external) => objects.add(checksum, data, external),
+    onFile: (checksum, data, external) => {
+      objects.add(checksum, data, external);
+      record?.add(checksum, data, external);
+    },
     onBytes: (bytes) => counts.addBytes(bytes),
   });
   const walk = new ObjectWalk(source, objects, {
@@ -177,6 +183,7 @@ async function fetchCommit(
       files++;
       fetcher.add(checksum);
     },
+    onFetched: (checksum, bytes) => record?.add(checksum, bytes),
     onCommit: async (object) => {
       await options.onCommit?.(object);
       const { parent } = object;
@@ -188,6 +195,7 @@ async function fetchCommit(
   await fetcher.finish();
   counts.done(walk.fetched, files);
   const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames: cleanXattrNames === true });
+  record?.done();
   const { firstStream, stream, image, hasXattrs } = stored;
   const metadata = walk.fetched;
   return { commit, verity: firstStream, stream, image, ref, metadata, files, hasXattrs, unchanged: false };

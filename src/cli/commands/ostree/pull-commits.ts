@@ -1,10 +1,18 @@
-import { isChecksum, parseChecksum } from "../../../ostree/checksum.ts";
+import { type Checksum, isChecksum, parseChecksum } from "../../../ostree/checksum.ts";
 import { pullHistory } from "../../../ostree/pull/history.ts";
-import { type PullReport, pullCommit } from "../../../ostree/pull/pull.ts";
+import { type PullOptions, type PullReport, pullCommit } from "../../../ostree/pull/pull.ts";
 import type { OstreeSource } from "../../../ostree/source.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
+
+/** As `pullCommit`; of a static delta that was used, it tells how many parts it has. */
+export type PullFunction = (
+  repository: Repository,
+  source: OstreeSource,
+  commit: Checksum,
+  options: PullOptions,
+) => Promise<PullReport & { readonly deltaParts?: number }>;
 
 /** Pulls the commits that the arguments REF name from a source, and prints what became of each. */
 export async function pullAndReport(
@@ -12,6 +20,7 @@ export async function pullAndReport(
   repository: Repository,
   source: OstreeSource,
   args: Arguments,
+  pull: PullFunction = pullCommit,
 ): Promise<void> {
   const { out, progress, globals } = context;
   const json: object[] = [];
@@ -24,7 +33,7 @@ export async function pullAndReport(
       jobs: globals.jobs,
       progress,
     };
-    const report = await pullCommit(repository, source, commit, { ...options, ref });
+    const report = await pull(repository, source, commit, { ...options, ref });
     const parents = await pullHistory(repository, source, report.commit, args.int("depth") ?? 0, options);
     if (args.flag("json")) json.push(reportJson(report, parents));
     else printReport(context, report);
@@ -40,12 +49,13 @@ export function warnOfXattrs({ err }: Context, name: string): void {
   );
 }
 
-export function printReport({ out }: Context, report: PullReport): void {
+export function printReport({ out }: Context, report: PullReport & { readonly deltaParts?: number }): void {
   out.line(`commit  ${report.commit}`);
   out.line(`verity  ${report.verity}`);
   out.line(`image   ${report.image}`);
   if (report.ref !== undefined) out.line(`tagged  ${report.ref}`);
-  out.line(`objects ${report.metadata} metadata + ${report.files} files fetched`);
+  const how = report.deltaParts === undefined ? "fetched" : `via ${report.deltaParts} delta parts`;
+  out.line(`objects ${report.metadata} metadata + ${report.files} files ${how}`);
 }
 
 export function reportJson(report: PullReport, parents: readonly PullReport[]): object {

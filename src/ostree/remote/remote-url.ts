@@ -1,0 +1,42 @@
+import { CfsError } from "../../errors.ts";
+import type { Checksum } from "../checksum.ts";
+import { encodeForDelta } from "../delta/names.ts";
+
+/**
+ * The URL of a repository that is spoken to over HTTP.
+ * @param what for messages: where the text comes from.
+ * @throws CfsError Invalid
+ */
+export function parseRepositoryUrl(text: string, what = "the URL"): URL {
+  const url = URL.parse(text);
+  if (url === null || url.hostname === "" || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    // A URL may hold a password: it is not shown.
+    throw new CfsError("Invalid", `${what} is not the http or https URL of an ostree repository`);
+  }
+  url.hash = "";
+  return url;
+}
+
+/** The URL as it may be shown and stored: without user, password and query. */
+export function publicUrl(url: URL): string {
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
+/** @param path relative, of segments that are not percent-encoded yet. */
+export function urlWithin(base: URL, path: string): URL {
+  const url = new URL(base);
+  const segments = path.split("/").map((segment) => encodeURIComponent(segment).replaceAll("%2B", "+"));
+  url.pathname = `${base.pathname.replace(/\/+$/, "")}/${segments.join("/")}`;
+  return url;
+}
+
+/** Path of an object in a repository. @param extension `commit`, `filez`, … */
+export function objectPath(checksum: Checksum, extension: string): string {
+  return `objects/${checksum.slice(0, 2)}/${checksum.slice(2)}.${extension}`;
+}
+
+/** The file that lists the static deltas to a commit. */
+export function deltaIndexPath(to: Checksum): string {
+  const name = encodeForDelta(to);
+  return `delta-indexes/${name.slice(0, 2)}/${name.slice(2)}.index`;
+}
