@@ -7,10 +7,13 @@ import type { ObjectId } from "../verity/digest.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "./config.ts";
 import { computeDigest, digestAlgorithm, isDigest, isSupportedAlgorithm, type OciDigest } from "./digest.ts";
 import { readDocument, type StoredDocument } from "./documents.ts";
+import { readIndexRefs } from "./index-refs.ts";
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
-import { SEAL_LABEL } from "./seal.ts";
-import { configRef, layerStream, manifestStream } from "./streams.ts";
-import { listTags, lookUpTag } from "./tags.ts";
+import { listReferrers } from "./referrers.ts";
+import { sealsOf } from "./seal.ts";
+import { readStoredIndex } from "./stored-index.ts";
+import { blobRef, configRef, layerStream, manifestStream } from "./streams.ts";
+import { encodeTag, listTags, lookUpTag } from "./tags.ts";
 
 export interface OciFsckReport {
   imagesChecked: number;
@@ -21,14 +24,16 @@ export interface OciFsckReport {
 
 /**
  * Checks that tagged images are complete: manifest and config are what their digests say, each layer is named by
- * both of them, linked and present.
+ * both of them, linked and present. The same of what is kept with them: the index and the images that it lists, blobs as
+ * they were pulled, what refers to them.
  * @param name one tag, or the digest of a manifest with or without `@`; all tags by default.
  */
 export function checkImages(repository: Repository, name?: string): OciFsckReport {
   const report: OciFsckReport = { imagesChecked: 0, imagesCorrupted: 0, errors: [] };
   const names = name === undefined ? listTags(repository).map((tag) => tag.name) : [name];
+  const referrers = listReferrers(repository);
   for (const tag of names) {
-    const check = new ImageCheck(repository, tag);
+    const check = new ImageCheck(repository, tag, referrers);
     const digest = name?.replace(/^@/, "") ?? "";
     if (isDigest(digest) && lookUpTag(repository, tag) === undefined) check.manifest(digest);
     else check.tag();
@@ -39,14 +44,31 @@ export function checkImages(repository: Repository, name?: string): OciFsckRepor
   return report;
 }
 
+type Referrers = ReturnType<typeof listReferrers>;
+
 class ImageCheck {
   readonly errors: string[] = [];
   readonly #repository: Repository;
   readonly #tag: string;
+  readonly #referrers: Referrers;
+  /** Manifests that need no second look. */
+  readonly #seen: Set<OciDigest>;
 
-  constructor(repository: Repository, tag: string) {
+  /** Begins the details about what is not the tagged image itself. */
+  readonly #prefix: string;
+
+  constructor(
+    repository: Repository,
+    tag: string,
+    referrers: Referrers,
+    seen = new Set<OciDigest>(),
+    prefix = "",
+  ) {
     this.#repository = repository;
     this.#tag = tag;
+    this.#referrers = referrers;
+    this.#seen = seen;
+    this.#prefix = prefix;
   }
 
   tag(): void {
@@ -59,16 +81,45 @@ class ImageCheck {
       if (found === undefined) throw new CfsError("NotFound", `OCI reference not found: ${this.#tag}`);
       return found;
     });
-    if (digest !== undefined) this.manifest(digest);
+    if (digest === undefined) return;
+    this.manifest(digest);
+    this.#checkIndex();
   }
 
   manifest(digest: OciDigest): void {
+    this.#seen.add(digest);
+    this.#checkReferrers(digest);
     const stored = this.#try("manifest-read-failed", () => this.#readManifest(digest));
     if (stored === undefined || !this.#isIntact(stored, digest, "manifest-digest-mismatch")) return;
     const manifest = this.#try("manifest-parse-failed", () =>
       parseManifest(stored.bytes, digestAlgorithm(digest)),
     );
     if (manifest !== undefined) this.#checkConfig(manifest, stored);
+  }
+
+  /** One that belongs to the image. */
+  #checkOther(digest: OciDigest): void {
+    if (this.#seen.has(digest)) return;
+    const check = new ImageCheck(this.#repository, this.#tag, this.#referrers, this.#seen, `${digest}: `);
+    check.manifest(digest);
+    this.errors.push(...check.errors);
+  }
+
+  #checkReferrers(subject: OciDigest): void {
+    for (const digest of this.#referrers.get(subject) ?? []) this.#checkOther(digest);
+  }
+
+  #checkIndex(): void {
+    const stored = this.#try("index-read-failed", () => {
+      const index = readStoredIndex(this.#repository, this.#tag);
+      const refs = readIndexRefs(this.#repository, encodeTag(this.#tag));
+      if (refs !== undefined && refs.index === undefined)
+        throw new CfsError("Corrupt", "the link to the index is missing");
+      return index;
+    });
+    if (stored === undefined) return;
+    this.#checkReferrers(stored.digest);
+    for (const { digest } of stored.index.manifests) this.#checkOther(digest);
   }
 
   #readManifest(digest: OciDigest): StoredDocument {
@@ -95,17 +146,22 @@ class ImageCheck {
     const config = this.#try("config-parse-failed", () =>
       parseConfig(document.bytes, digestAlgorithm(digest)),
     );
-    if (config !== undefined) this.#checkImage(config, document);
+    if (config !== undefined) this.#checkImage(manifest, config, document);
+    for (const layer of manifest.layers) {
+      const blob = stored.namedRefs.get(blobRef(layer.digest));
+      if (blob !== undefined) this.#checkObjects("kept-blob-object-missing", layer.digest, blob);
+    }
   }
 
-  #checkImage(config: ImageConfig, document: StoredDocument): void {
+  #checkImage(manifest: Manifest, config: ImageConfig, document: StoredDocument): void {
     for (const diffId of new Set(config.diffIds)) {
       const id = document.namedRefs.get(diffId);
       if (id === undefined) this.#report("layer-ref-missing", `no reference to ${diffId}`);
       else this.#checkLayer(diffId, id);
     }
-    const seal = config.labels.get(SEAL_LABEL);
-    if (seal !== undefined) this.#try("seal-image-missing", () => lookUpImage(this.#repository, seal));
+    const { algorithm } = this.#repository;
+    const seals = this.#try("seal-image-missing", () => sealsOf(manifest, config, algorithm)) ?? [];
+    for (const { id } of seals) this.#try("seal-image-missing", () => lookUpImage(this.#repository, id));
   }
 
   #checkLayer(diffId: OciDigest, id: ObjectId): void {
@@ -162,6 +218,6 @@ class ImageCheck {
   }
 
   #report(kind: string, detail: string): void {
-    this.errors.push(`fsck: ${kind}: ${this.#tag}: ${detail}`);
+    this.errors.push(`fsck: ${kind}: ${this.#tag}: ${this.#prefix}${detail}`);
   }
 }

@@ -1,7 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describeError } from "../../src/errors.ts";
+import { checkImages } from "../../src/oci/fsck.ts";
 import { openSource, type SourceOptions } from "../../src/oci/open-source.ts";
 import { parsePlatform } from "../../src/oci/platform.ts";
 import type { PullOptions } from "../../src/oci/pull/pull.ts";
@@ -109,6 +119,39 @@ const manifestsIn = (repository: Repository) =>
     .sort();
 
 describe("all images of an index", () => {
+  test("are checked with it", async () => {
+    using dir = tempDir();
+    const { index, images } = writeIndexed(dir.join("l"), ["arm64", "amd64"]);
+    using repository = newRepository(dir.join("r"), SHA256);
+    await pullAll(repository, `oci:${dir.join("l")}:t`, { tag: "a/b:1" });
+    const streams = join(repository.path, "streams");
+    const damaged = (name: string, target?: string) => {
+      const path = join(streams, name);
+      const former = readlinkSync(path);
+      unlinkSync(path);
+      if (target !== undefined) symlinkSync(readlinkSync(join(streams, target)), path);
+      const report = checkImages(repository);
+      rmSync(path, { force: true });
+      symlinkSync(former, path);
+      return report;
+    };
+    const clean = { imagesChecked: 1, imagesCorrupted: 0, errors: [] };
+    expect(checkImages(repository)).toEqual(clean);
+    expect(damaged(`oci-manifest-${images.arm64}`).errors).toEqual([
+      `fsck: manifest-read-failed: a/b:1: ${images.arm64}: there is no manifest ${images.arm64}`,
+    ]);
+    expect(damaged(`oci-manifest-${images.arm64}`, `oci-manifest-${images.amd64}`).errors).toEqual([
+      `fsck: manifest-digest-mismatch: a/b:1: ${images.arm64}: expected ${images.arm64}, got ${images.amd64}`,
+    ]);
+    const report = damaged(`oci-index-${index}`);
+    expect(report.imagesCorrupted).toBe(1);
+    expect(report.errors).toEqual([expect.stringContaining("fsck: index-read-failed: a/b:1: ")]);
+    expect(damaged("refs/oci-indexes/a%2Fb:1/index").errors).toEqual([
+      "fsck: index-read-failed: a/b:1: the link to the index is missing",
+    ]);
+    expect(checkImages(repository)).toEqual(clean);
+  });
+
   test("are pulled and kept with it, as long as the tag", async () => {
     using dir = tempDir();
     const written = writeIndexed(dir.join("l"), ["arm64", "amd64"]);

@@ -1,8 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { loadRegistryConfiguration } from "../../src/oci/containers/configuration.ts";
 import { type OciDigest, parseDigest } from "../../src/oci/digest.ts";
+import { checkImages } from "../../src/oci/fsck.ts";
 import { listTaggedImages } from "../../src/oci/list.ts";
 import { openSource } from "../../src/oci/open-source.ts";
 import { pullImage } from "../../src/oci/pull/pull.ts";
@@ -119,6 +128,24 @@ describe.each([
       ["image", 2, undefined],
       ["signature", 0, "application/x-sig"],
     ]);
+  });
+
+  test("what refers to an image is checked with it", async () => {
+    using dir = tempDir();
+    const { layout, contents, below } = sampleLayout(dir);
+    using repository = newRepository(dir.join("repo"), algorithm);
+    await pullAll(repository, layout);
+    for (const tag of TAGS.slice(1)) removeTag(repository, tag);
+    expect(checkImages(repository)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, errors: [] });
+    for (const digest of [contents, below]) {
+      const link = join(repository.path, `streams/oci-manifest-${digest}`);
+      unlinkSync(realpathSync(link));
+    }
+    const kinds = checkImages(repository).errors.map((error) => error.split(": ").slice(0, 4).join(": "));
+    expect(kinds.sort()).toEqual(
+      [contents, below].map((digest) => `fsck: manifest-read-failed: image: ${digest}`).sort(),
+    );
+    expect(checkImages(repository, "image").imagesCorrupted).toBe(1);
   });
 
   test("composefs-rs sees the same and breaks nothing", async () => {

@@ -1,11 +1,11 @@
-import { CfsError } from "../../errors.ts";
+import { CfsError, describeError, kindOf } from "../../errors.ts";
 import type { Progress } from "../../progress.ts";
 import { checkWritable, type Repository } from "../../repository/repository.ts";
 import { openDirectory } from "../../sys/dir.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { O_DIRECTORY, O_RDONLY, open } from "../../sys/file.ts";
 import { loadRegistryConfiguration } from "../containers/configuration.ts";
-import { parseReference, type RegistryReference } from "../reference.ts";
+import { type ImageReference, parseReference, type RegistryReference } from "../reference.ts";
 import { openRegistryRepository } from "../registry/client.ts";
 import type { RetryListener } from "../registry/retry.ts";
 import type { RegistryConfiguration } from "../registry/types.ts";
@@ -25,13 +25,15 @@ export interface TargetOptions {
   readonly mountFrom?: readonly string[];
 }
 
+const DESTINATIONS = "docker://NAME[:TAG], oci:DIRECTORY[:TAG] and oci-archive:FILE[:TAG] are understood";
+
 /**
  * Opens what an image is to be pushed to.
  * @param text `docker://NAME[:TAG]`, `oci:DIRECTORY[:TAG]` or `oci-archive:FILE[:TAG]`.
  * @throws CfsError Invalid, Unsupported, Permission
  */
 export function openTarget(repository: Repository, text: string, options: TargetOptions): PushTarget {
-  const reference = parseReference(text);
+  const reference = parseDestination(text);
   switch (reference.transport) {
     case "oci":
       return new LayoutTarget(reference.path, reference.tag);
@@ -41,8 +43,17 @@ export function openTarget(repository: Repository, text: string, options: Target
       return openRegistry(repository, reference, options);
     default:
       throw new CfsError("Unsupported", `images can't be pushed to ${reference.transport}:`, {
-        hint: "docker://NAME[:TAG], oci:DIRECTORY[:TAG] and oci-archive:FILE[:TAG] are understood",
+        hint: DESTINATIONS,
       });
+  }
+}
+
+/** Fewer places can be written than read. */
+function parseDestination(text: string): ImageReference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw new CfsError(kindOf(error) ?? "Invalid", describeError(error), { hint: DESTINATIONS });
   }
 }
 

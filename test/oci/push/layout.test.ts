@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { OciDigest } from "../../../src/oci/digest.ts";
+import { checkImages } from "../../../src/oci/fsck.ts";
 import { openImage } from "../../../src/oci/image.ts";
 import { parseIndex } from "../../../src/oci/index.ts";
 import { OCI_INDEX } from "../../../src/oci/media-types.ts";
@@ -124,6 +125,9 @@ describe("the image stays the same", () => {
     const kept = IMAGES.odd.layers.map(({ digest }) => `oci-blob-${digest}`);
     const name = kept.find((entry) => existsSync(join(other.path, "streams", entry)))!;
     unlinkSync(realpathSync(join(other.path, "streams", name)));
+    expect(checkImages(other).errors).toEqual([
+      expect.stringContaining(`fsck: kept-blob-object-missing: odd: ${name.slice("oci-blob-".length)}`),
+    ]);
     const told: string[] = [];
     const progress = {
       event: (event: ProgressEvent) => void (event.type === "message" && told.push(event.text)),

@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { MAX_LEVELS } from "../../../compress/compressor.ts";
 import type { Compression } from "../../../compress/sync.ts";
-import { CfsError } from "../../../errors.ts";
+import { CfsError, withContext } from "../../../errors.ts";
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
+import type { OciDigest } from "../../../oci/digest.ts";
 import { openTarget } from "../../../oci/push/open-target.ts";
 import {
   type IndexPushReport,
@@ -42,9 +43,18 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const report = args.flag("all-platforms")
     ? await pushAllPlatforms(repository, name, target, options)
     : await pushImage(repository, name, target, options);
-  if (digestFile !== undefined) writeFileSync(digestFile, "index" in report ? report.index : report.manifest);
+  if (digestFile !== undefined) writeDigest(digestFile, "index" in report ? report.index : report.manifest);
   if (args.flag("json")) context.out.json({ destination, ...jsonReport(report) });
   else printReport(context, report, destination);
+}
+
+/** The file may be a pipe or a terminal: it is written in place. */
+function writeDigest(path: string, digest: OciDigest): void {
+  try {
+    writeFileSync(path, digest);
+  } catch (error) {
+    throw withContext(`${digest} is published, but --digestfile ${path} can't be written`, error);
+  }
 }
 
 function checkLevel(compression: Compression, level: number | undefined): number | undefined {
