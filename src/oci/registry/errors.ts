@@ -56,7 +56,7 @@ export function cancelled(signal: AbortSignal): CfsError {
 const CERTIFICATE_HINT =
   "put the authority's certificate into /etc/containers/certs.d/HOST/ca.crt, or mark the registry as insecure in registries.conf";
 
-/** What Bun's `fetch` says about certificates (the names come from OpenSSL). */
+/** What `node:tls` says about certificates (the names come from OpenSSL). */
 const CERTIFICATE_ERRORS: ReadonlyMap<string, string> = new Map([
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the certificate is signed by itself"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the certificate's authority is not trusted"],
@@ -73,7 +73,12 @@ const CERTIFICATE_ERRORS: ReadonlyMap<string, string> = new Map([
 /** Error codes that a second attempt won't change, apart from those of certificates. */
 const UNRESOLVED = new Set(["ENOTFOUND", "EAI_NONAME", "EAI_NODATA"]);
 
-/** Says in one sentence what `fetch` reported for a request that got no reply, or lost its connection. */
+/** The connection ended, as one that was idle may do at any time. */
+export function isBroken(error: unknown): boolean {
+  return BROKEN.has(codeOf(error));
+}
+
+/** Says in one sentence what `node:http` reported for a request that got no reply, or lost its connection. */
 export function transportError(url: URL, error: unknown): CfsError {
   if (error instanceof CfsError) return error;
   const code = codeOf(error);
@@ -86,7 +91,7 @@ export function transportError(url: URL, error: unknown): CfsError {
       hint: "check the name of the registry and the network",
     });
   }
-  if (code === "EPROTO") {
+  if (code === "EPROTO" || code.startsWith("ERR_SSL_")) {
     return new RequestError("Network", `${url.host}: the TLS handshake failed`, {
       hint: "if it speaks plain HTTP, mark the registry as insecure in registries.conf; it may also want a client certificate in certs.d",
     });
@@ -94,26 +99,25 @@ export function transportError(url: URL, error: unknown): CfsError {
   return new RequestError("Network", `${url.host}: ${NETWORK_ERRORS.get(code) ?? printable(textOf(error))}`, {
     transient: true,
     hint:
-      url.protocol === "https:" && CLOSED.has(code)
+      url.protocol === "https:" && BROKEN.has(code)
         ? "check the network; if the registry speaks plain HTTP, mark it as insecure in registries.conf"
         : "check the network, or try again later",
   });
 }
 
 /** What a server that expects no TLS does, among other things. */
-const CLOSED = new Set(["ECONNRESET", "ConnectionClosed", "EPIPE"]);
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "ERR_SOCKET_CLOSED"]);
 
 const NETWORK_ERRORS: ReadonlyMap<string, string> = new Map([
   ["ECONNREFUSED", "connection refused"],
-  ["ConnectionRefused", "connection refused"],
   ["ECONNRESET", "the connection was closed unexpectedly"],
-  ["ConnectionClosed", "the connection was closed unexpectedly"],
   ["EPIPE", "the connection was closed unexpectedly"],
+  ["ERR_SOCKET_CLOSED", "the connection was closed unexpectedly"],
   ["ETIMEDOUT", "the connection timed out"],
   ["EHOSTUNREACH", "the host can't be reached"],
   ["ENETUNREACH", "the network can't be reached"],
   ["EAI_AGAIN", "the host name can't be resolved at present"],
-  ["FailedToOpenSocket", "no connection could be made"],
+  ["HPE_HEADER_OVERFLOW", "the head of its reply is too long"],
 ]);
 
 function codeOf(error: unknown): string {

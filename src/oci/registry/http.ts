@@ -1,7 +1,10 @@
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { getCACertificates } from "node:tls";
 import { version } from "../../../package.json" with { type: "json" };
 import { withContext } from "../../errors.ts";
-import { cancelled, RequestError, transportError } from "./errors.ts";
+import { Connections, type TlsSettings } from "./connections.ts";
+import { cancelled, isBroken, RequestError, transportError } from "./errors.ts";
+import { Exchange, type RequestBody } from "./exchange.ts";
 import { Reply } from "./reply.ts";
 import type { RegistryConfiguration, TlsFiles } from "./types.ts";
 
@@ -27,13 +30,6 @@ export const DEFAULT_TIMEOUTS: Timeouts = {
   lowSpeed: 1024,
 };
 
-/** Content of a request; it can be had again for another attempt. */
-export interface RequestBody {
-  /** Bytes. */
-  readonly size: number;
-  chunks(): AsyncIterable<Uint8Array>;
-}
-
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
@@ -51,6 +47,7 @@ export class HttpClient {
   readonly #insecure: boolean;
   /** Origins that are known by another name in the configuration. */
   readonly #names: ReadonlyMap<string, string>;
+  readonly #connections = new Connections();
 
   /**
    * @param insecure any certificate will do.
@@ -89,16 +86,53 @@ export class HttpClient {
     }
   }
 
-  async #exchange({ method, url, headers, body, signal, slow }: HttpRequest): Promise<Reply> {
-    if (signal.aborted) throw cancelled(signal);
+  async #exchange(request: HttpRequest): Promise<Reply> {
+    const { url, body, signal } = request;
     const proxy = this.#configuration.proxy(url);
-    const controller = new AbortController();
-    const onAbort = () => controller.abort(cancelled(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    const release = () => signal.removeEventListener("abort", onAbort);
+    try {
+      for (;;) {
+        if (signal.aborted) throw cancelled(signal);
+        const exchange = new Exchange(this.#open(request, proxy));
+        const onAbort = () => exchange.abort(cancelled(signal));
+        signal.addEventListener("abort", onAbort, { once: true });
+        const release = () => signal.removeEventListener("abort", onAbort);
+        try {
+          const message = await this.#answered(exchange, request);
+          return new Reply(exchange, message, url, this.#timeouts, release);
+        } catch (error) {
+          release();
+          // the server was about to close the connection: a new one will do
+          if (exchange.isReused && body === undefined && isBroken(error)) continue;
+          throw transportError(url, error);
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal);
+      throw proxy === undefined ? error : withContext(`through the proxy ${hostOf(proxy)}`, error);
+    }
+  }
+
+  #open({ method, url, headers, body }: HttpRequest, proxy: string | undefined): ClientRequest {
+    const head = {
+      method,
+      headers: {
+        "User-Agent": USER_AGENT,
+        ...headers,
+        ...(body === undefined ? {} : { "Content-Length": String(body.size) }),
+      },
+    };
+    return this.#connections.request(url, head, {
+      proxy,
+      tls: () => this.#tls(url),
+      proxyTls: () => ({ ca: trusted(NO_FILES), rejectUnauthorized: true }),
+    });
+  }
+
+  /** Sends a request, and waits for the head of the reply. */
+  async #answered(exchange: Exchange, { url, body, slow }: HttpRequest): Promise<IncomingMessage> {
     const limit = slow === true ? this.#timeouts.finish : this.#timeouts.reply;
     const silent = () =>
-      controller.abort(
+      exchange.abort(
         new RequestError("Network", `${url.host}: no reply within ${limit / 1000} s`, {
           transient: true,
           hint: "check the network, or try again later",
@@ -110,36 +144,13 @@ export class HttpClient {
       timer = setTimeout(silent, limit);
     };
     try {
-      const response = await fetch(url, {
-        method,
-        headers: {
-          "User-Agent": USER_AGENT,
-          ...headers,
-          ...(body === undefined ? {} : { "Content-Length": String(body.size) }),
-        },
-        ...(body === undefined ? {} : { body: watched(body, restart) as unknown as Bun.BodyInit }),
-        signal: controller.signal,
-        redirect: "manual",
-        // as they were stored: digests are of these bytes
-        decompress: false,
-        // Bun's own limit for silence is of no use here
-        timeout: false,
-        ...(url.protocol === "https:" ? { tls: this.#tls(url) } : {}),
-        // false: Bun must not look at the environment itself
-        proxy: proxy ?? false,
-      } as BunFetchRequestInit);
-      return new Reply(response, url, this.#timeouts, controller, release);
-    } catch (error) {
-      release();
-      if (signal.aborted) throw cancelled(signal);
-      const failure = transportError(url, error);
-      throw proxy === undefined ? failure : withContext(`through the proxy ${hostOf(proxy)}`, failure);
+      return await exchange.send(body === undefined ? undefined : watched(body, restart));
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #tls(url: URL): Bun.TLSOptions {
+  #tls(url: URL): TlsSettings {
     const files = this.#configuration.tls(this.#names.get(url.host) ?? url.host);
     return {
       ca: trusted(files),
@@ -151,18 +162,26 @@ export class HttpClient {
   }
 }
 
-async function* watched(body: RequestBody, onChunk: () => void): AsyncGenerator<Uint8Array> {
-  for await (const chunk of body.chunks()) {
-    onChunk();
-    yield chunk;
-    onChunk();
-  }
+/** @param onChunk called whenever something was done by either side. */
+function watched(body: RequestBody, onChunk: () => void): RequestBody {
+  return {
+    size: body.size,
+    chunks: async function* () {
+      for await (const chunk of body.chunks()) {
+        onChunk();
+        yield chunk;
+        onChunk();
+      }
+    },
+  };
 }
 
 /** Without the password that a proxy's URL may hold. */
 function hostOf(proxy: string): string {
   return URL.parse(proxy)?.host ?? "of the environment";
 }
+
+const NO_FILES: TlsFiles = { ca: [] };
 
 let systemAuthorities: string[] | undefined;
 

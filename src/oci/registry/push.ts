@@ -1,6 +1,6 @@
 import { computeDigest, isDigest, type OciDigest } from "../digest.ts";
 import { RequestError, requestErrorOf, statusOf } from "./errors.ts";
-import type { RequestBody } from "./http.ts";
+import type { RequestBody } from "./exchange.ts";
 import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 import type { UploadContent } from "./types.ts";

@@ -1,4 +1,6 @@
+import type { IncomingMessage } from "node:http";
 import { cancelled, RequestError, transportError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
 import type { Timeouts } from "./http.ts";
 
 /** Bodies up to this size are read to their end, so that the connection can be used again. */
@@ -10,25 +12,23 @@ export class Reply {
   readonly headers: Headers;
   /** Where it came from, after redirections. */
   readonly url: URL;
-  readonly #response: Response;
+  readonly #exchange: Exchange;
   readonly #timeouts: Timeouts;
-  readonly #controller: AbortController;
   readonly #release: () => void;
 
-  /** @param controller of the request's signal; @param release what is done when the body is done with. */
+  /** @param release what is done when the body is done with. */
   constructor(
-    response: Response,
+    exchange: Exchange,
+    message: IncomingMessage,
     url: URL,
     timeouts: Timeouts,
-    controller: AbortController,
     release: () => void,
   ) {
-    this.status = response.status;
-    this.headers = response.headers;
+    this.status = message.statusCode ?? 0;
+    this.headers = headersOf(message);
     this.url = url;
-    this.#response = response;
+    this.#exchange = exchange;
     this.#timeouts = timeouts;
-    this.#controller = controller;
     this.#release = release;
   }
 
@@ -45,16 +45,10 @@ export class Reply {
   }
 
   /**
-   * The body, piece by piece.
+   * The body, piece by piece; each is valid until the next one is asked for.
    * @throws CfsError Network when the connection breaks or is too slow, Cancelled
    */
   async *chunks(): AsyncGenerator<Uint8Array, void, void> {
-    const { body } = this.#response;
-    if (body === null) {
-      this.#release();
-      return;
-    }
-    const reader = body.getReader();
     const { speedWindow, lowSpeed } = this.#timeouts;
     const tooSlow = new RequestError("Network", `${this.url.host}: the transfer is too slow`, {
       transient: true,
@@ -67,31 +61,32 @@ export class Reply {
     try {
       for (;;) {
         const started = performance.now();
-        const timer = setTimeout(() => this.#controller.abort(tooSlow), speedWindow - waited);
-        let result: Awaited<ReturnType<typeof reader.read>>;
+        const timer = setTimeout(() => this.#exchange.abort(tooSlow), speedWindow - waited);
+        let piece: Uint8Array | undefined;
         try {
-          result = await reader.read();
+          piece = await this.#exchange.read();
         } catch (error) {
           throw transportError(this.url, error);
         } finally {
           clearTimeout(timer);
         }
-        if (result.done) {
+        if (piece === undefined) {
           finished = true;
           return;
         }
-        received += result.value.length;
+        received += piece.length;
         waited += performance.now() - started;
         if (waited >= speedWindow) {
           if (received < (lowSpeed * speedWindow) / 1000) throw tooSlow;
           waited = 0;
           received = 0;
         }
-        if (result.value.length > 0) yield result.value;
+        yield piece;
+        release(piece);
       }
     } finally {
       this.#release();
-      if (!finished) this.#controller.abort(cancelled(AbortSignal.abort()));
+      if (!finished) this.#exchange.abort(cancelled(AbortSignal.abort()));
     }
   }
 
@@ -111,7 +106,7 @@ export class Reply {
     for await (const chunk of this.chunks()) {
       size += chunk.length;
       if (size > max) throw tooLarge();
-      parts.push(chunk);
+      parts.push(new Uint8Array(chunk));
     }
     const whole = new Uint8Array(size);
     let at = 0;
@@ -128,7 +123,7 @@ export class Reply {
     let size = 0;
     try {
       for await (const chunk of this.chunks()) {
-        parts.push(chunk);
+        parts.push(new Uint8Array(chunk));
         size += chunk.length;
         if (size >= MAX_DISCARDED) break;
       }
@@ -142,4 +137,20 @@ export class Reply {
   async discard(): Promise<void> {
     await this.excerpt();
   }
+}
+
+/** What appears several times is joined with commas (RFC 9110, 5.3); what no header may contain is left out. */
+function headersOf({ rawHeaders }: IncomingMessage): Headers {
+  const headers = new Headers();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    try {
+      headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+    } catch {}
+  }
+  return headers;
+}
+
+/** Gives memory back at once: the garbage collector doesn't know how much there is of it. */
+function release({ buffer, length }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0);
 }
