@@ -1,17 +1,12 @@
 import type { CfsError } from "../../errors.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { type ContentRange, parseContentRange } from "./content-range.ts";
-import { RequestError, statusOf } from "./errors.ts";
+import { RequestError } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 
 /** Bytes after which an attempt has been worth while, whatever happens then. */
 const PROGRESS = 64 * 1024;
-
-/** Bytes that are asked for at a time where connections break so soon that nothing comes through. */
-const MAX_PIECE = 256 * 1024;
-const MIN_PIECE = 16 * 1024;
-const PIECES_UNTIL_LARGER = 8;
 
 export function blobTarget({ digest }: Descriptor): string {
   return `blobs/${digest}`;
@@ -32,19 +27,14 @@ export async function* streamBlob(
   const attempts = session.attempts(signal);
   let at = from;
   let sinceProgress = 0;
-  let piece = Number.POSITIVE_INFINITY;
-  let completed = 0;
   while (at < size) {
-    const start = at;
-    const end = Math.min(size, start + piece);
-    const isWhole = start === 0 && end === size;
     try {
       const reply = await session.fetch({
         method: "GET",
         target: blobTarget(descriptor),
         what: `blob ${descriptor.digest}`,
-        headers: isWhole ? {} : { Range: `bytes=${start}-${end === size ? "" : end - 1}` },
-        accept: isWhole ? [200] : [200, 206],
+        headers: at === 0 ? {} : { Range: `bytes=${at}-` },
+        accept: at === 0 ? [200] : [200, 206],
         signal,
       });
       for await (const chunk of wantedPart(reply, descriptor, at)) {
@@ -56,19 +46,11 @@ export async function* streamBlob(
         }
         yield chunk;
       }
-      if (at < end) throw endsEarly(reply, descriptor, at);
-      attempts.progressed();
-      if (++completed % PIECES_UNTIL_LARGER === 0) piece *= 2;
+      if (at < size) throw endsEarly(reply, descriptor, at);
     } catch (error) {
-      // what arrived right before a connection broke may be lost: less at a time has a better chance to get through
-      if (at === start && statusOf(error) === undefined) piece = smallerPiece(piece);
       await attempts.afterFailure(error);
     }
   }
-}
-
-function smallerPiece(piece: number): number {
-  return Math.max(MIN_PIECE, Math.min(piece / 4, MAX_PIECE));
 }
 
 /** The bytes from `at` on; less than that when the server has enough of it. */
