@@ -2,14 +2,18 @@ import { type ByteString, display, fromText, toText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFLNK, S_IFMT, S_IFREG } from "../mode.ts";
 import { type Checksum, checksumOf } from "./checksum.ts";
-import { readGVariant, type Value, writeGVariant } from "./gvariant.ts";
-import { MAX_METADATA_SIZE, swap32, swap64, type XattrPair, xattrPairs, xattrValue } from "./objects.ts";
+import { readGVariant, writeGVariant } from "./gvariant.ts";
+import { offsetWidth } from "./gvariant-type.ts";
+import { MAX_METADATA_SIZE, type XattrPair, xattrPairs, xattrValue } from "./objects.ts";
 
 /**
  * What an object of type file has before its content. Two forms exist: the one that is hashed, and the one that
  * repositories of mode archive store, which also has the size of the content:
  *
  *   u32 big-endian length of the variant, 4 zero bytes, the variant; then the content
+ *
+ * The variants are `(uuuusa(ayay))` and `(tuuuusa(ayay))`: size, uid, gid, mode, device, target, xattrs, with
+ * big-endian numbers.
  */
 export interface FileHeader {
   readonly uid: number;
@@ -28,8 +32,6 @@ export interface ArchiveHeader {
   readonly size: number;
 }
 
-const HASHED = "(uuuusa(ayay))";
-const ARCHIVED = "(tuuuusa(ayay))";
 export const PREFIX_SIZE = 8;
 
 export function isSymlink({ mode }: FileHeader): boolean {
@@ -57,36 +59,49 @@ export function archiveHeaderLength(bytes: Uint8Array): number {
 export function parseArchiveHeader(bytes: Uint8Array): ArchiveHeader {
   if (archiveHeaderLength(bytes) !== bytes.length)
     throw new CfsError("Corrupt", "the file ends inside its header");
-  let fields: Value;
   try {
-    fields = readGVariant(ARCHIVED, bytes.subarray(PREFIX_SIZE));
+    return parseArchived(
+      Buffer.from(bytes.buffer, bytes.byteOffset + PREFIX_SIZE, bytes.length - PREFIX_SIZE),
+    );
   } catch (error) {
     throw withContext("file header", error);
   }
-  const [size, uid, gid, mode, rdev, target, xattrs] = fields as [
-    bigint,
-    number,
-    number,
-    number,
-    number,
-    string,
-    Value,
-  ];
-  if (rdev !== 0) throw new CfsError("Corrupt", "file header: devices can't be in a commit");
+}
+
+/** Fields of fixed size, `tuuuu`: what follows are a string, a list of xattrs and the offset of the string's end. */
+const FIXED_SIZE = 24;
+
+/** The general reader of GVariants takes several times as long, and there is a header for each file. */
+function parseArchived(bytes: Buffer): ArchiveHeader {
+  const { length } = bytes;
+  const width = offsetWidth(length, 0);
+  const bodyEnd = length - width;
+  if (width > 4 || bodyEnd <= FIXED_SIZE || offsetWidth(bodyEnd, 1) !== width) throw notNormal();
+  const textEnd = bytes.readUIntLE(bodyEnd, width);
+  if (textEnd <= FIXED_SIZE || textEnd > bodyEnd || bytes[textEnd - 1] !== 0) throw notNormal();
   const header: FileHeader = {
-    uid: swap32(uid),
-    gid: swap32(gid),
-    mode: swap32(mode),
-    target: fromText(target),
-    xattrs: xattrPairs(xattrs, "file header"),
+    uid: bytes.readUInt32BE(8),
+    gid: bytes.readUInt32BE(12),
+    mode: bytes.readUInt32BE(16),
+    target:
+      textEnd === FIXED_SIZE + 1
+        ? ""
+        : fromText(readGVariant("s", bytes.subarray(FIXED_SIZE, textEnd)) as string),
+    xattrs:
+      textEnd === bodyEnd
+        ? []
+        : xattrPairs(readGVariant("a(ayay)", bytes.subarray(textEnd, bodyEnd)), "xattrs"),
   };
+  if (bytes.readUInt32BE(20) !== 0) throw new CfsError("Corrupt", "devices can't be in a commit");
   checkMode(header);
-  const bytesOfContent = swap64(size);
-  if (bytesOfContent > BigInt(Number.MAX_SAFE_INTEGER))
-    throw new CfsError("Corrupt", `file header: a size of ${bytesOfContent} bytes is impossible`);
-  if (isSymlink(header) && bytesOfContent !== 0n)
-    throw new CfsError("Corrupt", "file header: a symbolic link with content");
-  return { header, size: Number(bytesOfContent) };
+  const size = bytes.readUInt32BE(0) * 0x1_0000_0000 + bytes.readUInt32BE(4);
+  if (!Number.isSafeInteger(size)) throw new CfsError("Corrupt", `a size of ${size} bytes is impossible`);
+  if (isSymlink(header) && size !== 0) throw new CfsError("Corrupt", "a symbolic link with content");
+  return { header, size };
+}
+
+function notNormal(): CfsError {
+  return new CfsError("Corrupt", "not a GVariant in normal form");
 }
 
 /** @throws CfsError Corrupt when it is neither that of a regular file nor of a symbolic link. */
@@ -94,20 +109,20 @@ export function checkMode({ mode, target }: FileHeader): void {
   const type = mode & S_IFMT;
   if ((type !== S_IFREG && type !== S_IFLNK) || mode > 0o177777) {
     const found = `mode 0${mode.toString(8)}`;
-    throw new CfsError("Corrupt", `file header: ${found} is neither that of a file nor of a symbolic link`);
+    throw new CfsError("Corrupt", `${found} is neither that of a file nor of a symbolic link`);
   }
   if (type === S_IFREG && target !== "")
-    throw new CfsError("Corrupt", "file header: a regular file with the target of a symbolic link");
+    throw new CfsError("Corrupt", "a regular file with the target of a symbolic link");
 }
 
 /** The header that archives have. @param size of the content in bytes. */
 export function encodeArchiveHeader(header: FileHeader, size: number): Uint8Array<ArrayBuffer> {
-  return withPrefix(writeGVariant(ARCHIVED, [swap64(BigInt(size)), ...commonFields(header)]));
+  return encode(header, size);
 }
 
 /** The header that the checksum covers, before the content. */
 export function encodeHashedHeader(header: FileHeader): Uint8Array<ArrayBuffer> {
-  return withPrefix(writeGVariant(HASHED, commonFields(header)));
+  return encode(header, undefined);
 }
 
 /** Computes the checksum of a file from its header and then its content. */
@@ -128,18 +143,30 @@ export class FileHasher {
   }
 }
 
-function commonFields({ uid, gid, mode, target, xattrs }: FileHeader): Value[] {
-  const text = toText(target);
-  if (text === undefined) {
+function encode(
+  { uid, gid, mode, target, xattrs }: FileHeader,
+  size: number | undefined,
+): Uint8Array<ArrayBuffer> {
+  if (target !== "" && toText(target) === undefined) {
     const message = `the symbolic link's target '${display(target)}' is not UTF-8, which ostree demands`;
     throw new CfsError("Unsupported", message);
   }
-  return [swap32(uid), swap32(gid), swap32(mode), 0, text, xattrValue(xattrs)];
+  const list = xattrs.length === 0 ? NOTHING : writeGVariant("a(ayay)", xattrValue(xattrs));
+  const fixedSize = size === undefined ? FIXED_SIZE - 8 : FIXED_SIZE;
+  const textEnd = fixedSize + target.length + 1;
+  const bodyEnd = textEnd + list.length;
+  const width = offsetWidth(bodyEnd, 1);
+  const bytes = Buffer.from(new ArrayBuffer(PREFIX_SIZE + bodyEnd + width));
+  bytes.writeUInt32BE(bodyEnd + width, 0);
+  if (size !== undefined) bytes.writeBigUInt64BE(BigInt(size), PREFIX_SIZE);
+  const owner = PREFIX_SIZE + fixedSize - 16;
+  bytes.writeUInt32BE(uid, owner);
+  bytes.writeUInt32BE(gid, owner + 4);
+  bytes.writeUInt32BE(mode, owner + 8);
+  bytes.latin1Write(target, PREFIX_SIZE + fixedSize);
+  bytes.set(list, PREFIX_SIZE + textEnd);
+  bytes.writeUIntLE(textEnd, PREFIX_SIZE + bodyEnd, Math.min(width, 4));
+  return new Uint8Array(bytes.buffer);
 }
 
-function withPrefix(variant: Uint8Array): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(PREFIX_SIZE + variant.length);
-  new DataView(bytes.buffer).setUint32(0, variant.length, false);
-  bytes.set(variant, PREFIX_SIZE);
-  return bytes;
-}
+const NOTHING = new Uint8Array(0);

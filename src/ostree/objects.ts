@@ -1,7 +1,8 @@
-import { type ByteString, byteString, bytesOf, display, fromText, toText } from "../bytes.ts";
+import { type ByteString, byteString, bytesOf, display, toText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFDIR } from "../mode.ts";
 import { CHECKSUM_SIZE, type Checksum, checksumBytes, checksumOf } from "./checksum.ts";
+import { readDirTreeRows } from "./dirtree-reader.ts";
 import { readGVariant, type Value, type Variant, writeGVariant } from "./gvariant.ts";
 
 /** Kinds of objects by their numbers in static deltas, as `OstreeObjectType` in libostree's ostree-core.h. */
@@ -100,22 +101,18 @@ export function encodeCommit(commit: Commit): Uint8Array<ArrayBuffer> {
 export function parseDirTree(bytes: Uint8Array): DirTree {
   // Nothing at all is taken for the two empty arrays: there are commits with such a directory.
   if (bytes.length === 0) return { files: [], directories: [] };
-  const [files, directories] = read("dirtree", DIRTREE, bytes) as [
-    [string, Uint8Array][],
-    [string, Uint8Array, Uint8Array][],
-  ];
-  const names = new Set<ByteString>();
-  return {
-    files: files.map(([name, file]) => ({
-      name: checkName(name, names),
-      file: checksumField(file, `the checksum of '${display(fromText(name))}' in a dirtree`),
-    })),
-    directories: directories.map(([name, tree, meta]) => ({
-      name: checkName(name, names),
-      tree: checksumField(tree, `the checksum of '${display(fromText(name))}' in a dirtree`),
-      meta: checksumField(meta, `the metadata checksum of '${display(fromText(name))}' in a dirtree`),
-    })),
-  };
+  try {
+    const { files, directories } = readDirTreeRows(bytes);
+    const names = new Set<ByteString>();
+    for (const { name } of files) checkName(name, names);
+    for (const { name } of directories) checkName(name, names);
+    return {
+      files: files.map(({ name, first }) => ({ name, file: first })),
+      directories: directories.map(({ name, first, second }) => ({ name, tree: first, meta: second })),
+    };
+  } catch (error) {
+    throw withContext("dirtree", error);
+  }
 }
 
 /** Sorts by name, as ostree does. @throws CfsError Unsupported for a name that is not UTF-8. */
@@ -204,15 +201,13 @@ function checksumField(bytes: Uint8Array, what: string): Checksum {
   return checksumOf(bytes);
 }
 
-function checkName(text: string, names: Set<ByteString>): ByteString {
-  const name = fromText(text);
-  const invalid = (why: string) => new CfsError("Corrupt", `dirtree: the name '${display(name)}' ${why}`);
+function checkName(name: ByteString, names: Set<ByteString>): void {
+  const invalid = (why: string) => new CfsError("Corrupt", `the name '${display(name)}' ${why}`);
   if (name === "") throw invalid("is empty");
   if (name === "." || name === ".." || name.includes("/")) throw invalid("can't be that of a file");
   if (name.length > MAX_NAME) throw invalid(`has more than ${MAX_NAME} bytes`);
   if (names.has(name)) throw invalid("is there twice");
   names.add(name);
-  return name;
 }
 
 function byName(a: { name: ByteString }, b: { name: ByteString }): number {

@@ -3,7 +3,7 @@ import { CfsError, withContext } from "../../errors.ts";
 import { openDirectory } from "../../sys/dir.ts";
 import { ENOENT, ENOTDIR, isErrno } from "../../sys/errno.ts";
 import type { Fd } from "../../sys/fd.ts";
-import { O_DIRECTORY, O_NONBLOCK, O_RDONLY, open, openat, readSmallFile } from "../../sys/file.ts";
+import { O_DIRECTORY, O_NONBLOCK, O_RDONLY, open, openat, pread, readSmallFile } from "../../sys/file.ts";
 import { openBeneath } from "../../sys/openat2.ts";
 import { fstat } from "../../sys/stat.ts";
 import { type Checksum, parseChecksum } from "../checksum.ts";
@@ -110,7 +110,10 @@ export class LocalRepository implements OstreeSource {
     const { size } = fstat(file);
     if (size > MAX_METADATA_SIZE)
       throw new CfsError("Corrupt", `${file.path}: ${size} bytes are too many for metadata`);
-    return readSmallFile(file, MAX_METADATA_SIZE);
+    const bytes = new Uint8Array(size);
+    if (pread(file.fd, bytes, 0, file.path) !== size)
+      throw new CfsError("Corrupt", `${file.path} ends unexpectedly`);
+    return bytes;
   }
 }
 
