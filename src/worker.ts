@@ -14,6 +14,7 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,
   "store-ostree-files": async () => (await import("./ostree/pull/file-job.ts")).storeFiles,
   "ostree-checksums": async () => (await import("./ostree/commit/checksum-job.ts")).computeChecksums,
+  "ostree-export": async () => (await import("./ostree/export/export-job.ts")).exportFiles,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };
 

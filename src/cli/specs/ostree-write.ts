@@ -76,3 +76,36 @@ export const COMMIT_COMMAND: CommandSpec = {
   options: COMMIT_OPTIONS,
   load: () => import("../commands/ostree/commit.ts"),
 };
+
+export const EXPORT_COMMAND: CommandSpec = {
+  name: "export",
+  summary: "Write a commit into an ostree repository",
+  description:
+    "Every object is checked against its checksum; objects that are there already are kept. The ref is written when " +
+    "everything else is on disk. Only root can write into repositories of mode bare.",
+  positionals: [
+    { name: "SOURCE", help: "Name of a commit, its id, or the first digits of its id" },
+    { name: "OSTREE_REPO_PATH", help: "The directory of the ostree repository" },
+  ],
+  options: [
+    {
+      name: "reference",
+      kind: "string",
+      value: "REF",
+      help: "Let this ref of the ostree repository name it",
+    },
+    {
+      name: "mode",
+      kind: "enum",
+      choices: [
+        { value: "archive", help: "compressed, to be served over HTTP" },
+        { value: "bare", help: "files as they are" },
+        { value: "bare-user", help: "files that belong to the user, the rest in an extended attribute" },
+        { value: "bare-user-only", help: "files that belong to the user, the rest must be canonical" },
+      ],
+      help: "Create the repository with this mode when it does not exist",
+    },
+    JSON_OPTION,
+  ],
+  load: () => import("../commands/ostree/export.ts"),
+};

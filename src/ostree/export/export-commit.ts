@@ -1,0 +1,128 @@
+import { CfsError } from "../../errors.ts";
+import { acquireJobs } from "../../parallel/jobs.ts";
+import { workTogether } from "../../parallel/together.ts";
+import { type Progress, silentProgress } from "../../progress.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { type Checksum, computeChecksum } from "../checksum.ts";
+import type { CommitTable } from "../commit-table.ts";
+import { objectTypes } from "../describe-objects.ts";
+import { PREFIX_SIZE } from "../file-header.ts";
+import { type MetadataType, parseDirMeta } from "../objects.ts";
+import type { StoredCommit } from "../stored-commit.ts";
+import { type ExportPayload, ExportTask } from "./export-job.ts";
+import { ObjectWriter } from "./object-writer.ts";
+import type { ExportTarget } from "./target.ts";
+
+export interface ExportOptions {
+  /** Name below `refs/heads/`, written when all else is in place. */
+  readonly ref?: string | undefined;
+  /** Threads; see `acquireJobs` for the default. */
+  readonly jobs?: number | undefined;
+  readonly progress?: Progress;
+}
+
+export interface ExportReport {
+  /** Files of the commit, and how many of them were not there already; the same of all other objects. */
+  readonly files: number;
+  readonly newFiles: number;
+  readonly metadata: number;
+  readonly newMetadata: number;
+}
+
+/** Less than this is done before a line about it could be read. */
+const PROGRESS_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Writes a commit into an ostree repository: files, then directories, then the commit, then the ref, each when what it
+ * refers to is on disk. Every object is checked against its checksum.
+ * @throws CfsError Corrupt; Unsupported when a repository of this mode can't hold the commit
+ */
+export async function exportCommit(
+  repository: Repository,
+  { commit, table }: StoredCommit,
+  target: ExportTarget,
+  options: ExportOptions = {},
+): Promise<ExportReport> {
+  const metadata: { type: MetadataType; checksum: Checksum; bytes: Uint8Array }[] = [];
+  const files: number[] = [];
+  for (const [checksum, type] of objectTypes(table)) {
+    const index = table.indexOf(checksum);
+    if (index < 0) throw new CfsError("Corrupt", `the ${type} ${checksum} is missing`);
+    if (type === "file") files.push(index);
+    else metadata.push({ type, checksum, bytes: verified(type, checksum, table.dataAt(index)) });
+  }
+  const newFiles = await exportFiles(repository, table, files, target, options);
+  const writer = new ObjectWriter(target, repository.objects);
+  let newMetadata = 0;
+  const write = (isWanted: (type: MetadataType) => boolean) => {
+    for (const { type, checksum, bytes } of metadata)
+      if (isWanted(type) && writer.writeMetadata(type, checksum, bytes)) newMetadata++;
+    target.sync();
+  };
+  write((type) => type !== "commit");
+  write((type) => type === "commit");
+  if (options.ref !== undefined) target.writeRef(options.ref, commit);
+  return { files: files.length, newFiles, metadata: metadata.length, newMetadata };
+}
+
+function verified(type: MetadataType, checksum: Checksum, bytes: Uint8Array): Uint8Array {
+  const found = computeChecksum(bytes);
+  if (found !== checksum) {
+    throw new CfsError("Corrupt", `${type} object checksum mismatch: expected ${checksum}, got ${found}`, {
+      hint: "run `cfsctl ostree fsck`, and pull the commit again",
+    });
+  }
+  if (type === "dirmeta") parseDirMeta(bytes);
+  return bytes;
+}
+
+/** @returns how many of the files were not there already. */
+async function exportFiles(
+  repository: Repository,
+  table: CommitTable,
+  files: readonly number[],
+  { mode, objectsFd, tmpFd }: ExportTarget,
+  options: ExportOptions,
+): Promise<number> {
+  using jobs = acquireJobs(options.jobs);
+  const progress = options.progress ?? silentProgress;
+  const payload: ExportPayload = {
+    store: repository.objects.handle,
+    target: { mode, objectsFd, tmpFd },
+    table: shared(table.bytes),
+    objects: shared(table.objects.bytes),
+    // By their checksums: directories of the target are filled one after the other.
+    files: shared(new Uint8Array(Uint32Array.from(files).sort().buffer)),
+    shared: new SharedArrayBuffer(16),
+  };
+  const totalBytes = files.reduce((sum, index) => sum + sizeOf(table, index), 0);
+  const id = "export";
+  const isLong = totalBytes >= PROGRESS_BYTES;
+  if (isLong) progress.event({ type: "start", id, label: `exporting ${files.length} files`, totalBytes });
+  const task = new ExportTask(payload, (bytes) => {
+    if (isLong) progress.event({ type: "advance", id, bytes });
+  });
+  await workTogether(
+    {
+      job: "ostree-export",
+      payload,
+      work: (deadlineMs) => task.run(deadlineMs),
+      left: () => task.groupsLeft,
+    },
+    jobs.count,
+  );
+  if (isLong) progress.event({ type: "done", id, bytes: totalBytes });
+  return task.written;
+}
+
+/** What the header says, which is looked at when the file is written. */
+function sizeOf(table: CommitTable, index: number): number {
+  const { start, end } = table.dataRange(index);
+  return end - start < PREFIX_SIZE + 8 ? 0 : Number(table.bytes.readBigUInt64BE(start + PREFIX_SIZE));
+}
+
+function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(memory).set(bytes);
+  return memory;
+}
