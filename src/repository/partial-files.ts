@@ -72,6 +72,11 @@ export class PartialFile implements Disposable {
     return result === 0 ? status.size : 0;
   }
 
+  /** Removes the file of that name, if there is one; who has it open can go on. */
+  static remove(repository: Repository, name: string): void {
+    unlinkat(repository.dir.fd, `${PARTIAL_DIRECTORY}/${name}`);
+  }
+
   /** Removes the file: its content has arrived where it belongs, or is good for nothing. */
   discard(): void {
     if (this.#path !== undefined) unlinkat(this.#directoryFd, this.#path);

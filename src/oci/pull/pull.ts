@@ -20,6 +20,7 @@ import { buildImageTree } from "./build-tree.ts";
 import { importLayers } from "./import-layers.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import { areLayersComplete, areStreamsComplete } from "./presence.ts";
+import { removeParts } from "./transfers.ts";
 
 export interface PullOptions {
   /** Tag to write when everything else is in place. */
@@ -96,6 +97,7 @@ async function pullParsed(
     storedConfigBytes(repository, manifest.config) ??
     (await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config"));
   const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
+    removeParts(repository, manifest.layers);
     recordReferrer(repository, manifest);
     if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
     return {

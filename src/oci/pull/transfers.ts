@@ -26,6 +26,15 @@ export interface Transfer {
   pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+/** Removes what has arrived of blobs that are not wanted any more: an interrupted run may have left it. */
+export function removeParts(repository: Repository, blobs: Iterable<Descriptor>): void {
+  for (const blob of blobs) PartialFile.remove(repository, partName(blob));
+}
+
+function partName({ digest }: Descriptor): string {
+  return digest.replace(":", "-");
+}
+
 /** A whole blob. What has arrived of it is kept for the next attempt. */
 export class BlobTransfer implements Transfer {
   readonly blob: Descriptor;
@@ -51,7 +60,7 @@ export class BlobTransfer implements Transfer {
   }
 
   get #name(): string {
-    return this.blob.digest.replace(":", "-");
+    return partName(this.blob);
   }
 
   pieces(from: number, signal: AbortSignal): AsyncIterable<Uint8Array> {

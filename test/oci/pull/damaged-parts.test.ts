@@ -73,6 +73,18 @@ describe.each<Packing>(["plain", "gzip", "zstd"])("a layer packed as %s", (packi
   });
 });
 
+test("what is left of a layer that has come by other means goes", async () => {
+  using dir = tempDir();
+  const { layout, digest } = sample(dir, "gzip");
+  await using registry = await startRegistry();
+  registry.content.addLayout("app", layout);
+  using repository = newRepository(dir.join("repository"), SHA256);
+  await pullFrom(registry, repository);
+  writeFileSync(dir.join("repository", "tmp", digest.replace(":", "-")), Buffer.alloc(100));
+  expect((await pullFrom(registry, repository)).unchanged).toBe(true);
+  expect(readdirSync(dir.join("repository", "tmp"))).toEqual([]);
+});
+
 /** A transfer of zeros into a file that stays open. */
 function transferOf(path: string, size: number): Transfer {
   const blob: Descriptor = {
