@@ -6,8 +6,10 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   statSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -108,6 +110,23 @@ describe("copying between repositories", () => {
     expect(run("oci", "fsck")).toEndWith("oci images: 1/1 ok\n");
     expect(run("oci", "images")).toContain("copied");
     expect(run("oci", "compute-id", "copied")).toStartWith("0 ");
+  });
+
+  test("an image is copied without a kept blob that got lost", async () => {
+    using source = newRepository(newPath(), SHA256);
+    await pull(source, `oci:${LAYOUT}:odd`, { tag: "odd", keepBlobs: true });
+    const kept = readdirSync(join(source.path, "streams")).filter((name) => name.startsWith("oci-blob-"));
+    unlinkSync(realpathSync(join(source.path, "streams", kept[0]!)));
+    using target = newRepository(newPath(), SHA512);
+    const told: string[] = [];
+    const progress = {
+      event: (event: ProgressEvent) => void (event.type === "message" && told.push(event.text)),
+    };
+    await copyImage(target, source, "odd", { tag: "odd", jobs: 1, progress });
+    expect(told).toEqual([expect.stringContaining(kept[0]!.slice("oci-blob-".length))]);
+    const copied = readdirSync(join(target.path, "streams")).filter((name) => name.startsWith("oci-blob-"));
+    expect(copied.sort()).toEqual(kept.slice(1).sort());
+    expect(checkImages(target).errors).toEqual([]);
   });
 
   test("the order of work is told", async () => {

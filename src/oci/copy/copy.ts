@@ -10,11 +10,12 @@ import type { Algorithm, ObjectId } from "../../verity/digest.ts";
 import { type CommittedImage, commitArtifact, commitImage, findCommitted } from "../commit.ts";
 import type { OciDigest } from "../digest.ts";
 import { imageConfigOf, openImage, type StoredImage } from "../image.ts";
+import { findKeptBlob } from "../kept-blob.ts";
 import { buildImageTree } from "../pull/build-tree.ts";
 import { areLayersComplete, areStreamsComplete } from "../pull/presence.ts";
 import { recordReferrer } from "../referrers.ts";
 import { SharedProgress } from "../shared-progress.ts";
-import { blobRef, blobStream, layerStream } from "../streams.ts";
+import { blobStream, layerStream } from "../streams.ts";
 import { checkTagName, writeTag } from "../tags.ts";
 import {
   type CopiedLayer,
@@ -115,7 +116,10 @@ async function copyOpened(
       unchanged,
     };
   };
-  const blobs = missingBlobs(target, source, image);
+  const blobs = missingBlobs(target, source, image, (digest) => {
+    const text = `the blob ${digest} that the source has kept is damaged: it is left out; oci pull --keep-blobs mends it`;
+    options.progress?.event({ type: "message", text });
+  });
   if (config === undefined) {
     const digests = manifest.layers.map(({ digest }) => digest);
     const isHere = (digest: OciDigest) => areStreamsComplete(target, [layerStream(digest)]);
@@ -165,13 +169,14 @@ function missingBlobs(
   target: Repository,
   source: Repository,
   { manifest, document }: StoredImage,
+  onLost: (digest: OciDigest) => void,
 ): SourceStream[] {
   const digests = new Set(manifest.layers.map(({ digest }) => digest));
   return [...digests].flatMap((digest) => {
-    const id = document.namedRefs.get(blobRef(digest));
     const name = blobStream(digest);
-    if (id === undefined || areStreamsComplete(target, [name])) return [];
-    return [sourceStream(source, name, digest, id, CONTENT_BLOB)];
+    if (areStreamsComplete(target, [name])) return [];
+    const id = findKeptBlob(source, document, digest, onLost);
+    return id === undefined ? [] : [sourceStream(source, name, digest, id, CONTENT_BLOB)];
   });
 }
 

@@ -7,8 +7,8 @@ import type { ObjectId } from "../../verity/digest.ts";
 import type { Descriptor } from "../descriptor.ts";
 import type { OciDigest } from "../digest.ts";
 import { imageConfigOf, type StoredImage } from "../image.ts";
+import { findKeptBlob } from "../kept-blob.ts";
 import { layerType } from "../media-types.ts";
-import { blobRef } from "../streams.ts";
 
 /** How layers are compressed that are not there as they were pulled. */
 export interface Packing {
@@ -63,10 +63,11 @@ export function planLayers(
       compression: "none",
       mediaType: original.mediaType,
     } as const;
-    const kept = document.namedRefs.get(diffId === undefined ? digest : blobRef(digest));
-    const isLost = kept !== undefined && diffId !== undefined && !isComplete(repository, kept);
-    if (isLost) onLost(digest);
-    else if (kept !== undefined) return { ...asPulled, ...streamOf(repository, kept) };
+    const kept =
+      diffId === undefined
+        ? document.namedRefs.get(digest)
+        : findKeptBlob(repository, document, digest, onLost);
+    if (kept !== undefined) return { ...asPulled, ...streamOf(repository, kept) };
     const stream = diffId === undefined ? undefined : config.document.namedRefs.get(diffId);
     if (diffId === undefined || stream === undefined) {
       throw new CfsError("Corrupt", `there is no reference to the layer ${diffId ?? digest}`, {
@@ -92,18 +93,6 @@ export function planLayers(
       mediaType,
     };
   });
-}
-
-/** Whether nothing of a stream is missing. */
-function isComplete(repository: Repository, id: ObjectId): boolean {
-  try {
-    using stream = openStreamObject(repository, id);
-    for (const object of stream.reader.objectRefs) if (!repository.objects.has(object)) return false;
-    return true;
-  } catch (error) {
-    if (error instanceof CfsError) return false;
-    throw error;
-  }
 }
 
 /** A blob of an artifact may be an image's layer, too, and kept as such. */
