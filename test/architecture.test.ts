@@ -11,7 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["sys", "verity", "compress", "signature"],
   ["splitstream", "erofs", "tree", "tar"],
   ["parallel"],
-  ["repository"],
+  ["repository", "http"],
   ["oci", "ostree"],
   ["mount", "boot"],
   ["varlink", "cli"],
@@ -26,7 +26,6 @@ const SIDEWAYS: ReadonlySet<string> = new Set([
   "tar → tree",
   "boot → mount",
   "cli → varlink",
-  "ostree → oci",
 ]);
 
 /** Formats: memory in, memory out. */

@@ -1,6 +1,6 @@
 import { describeError } from "../errors.ts";
+import type { RetryListener } from "../http/retry.ts";
 import type { RegistryOptions } from "../oci/containers/configuration.ts";
-import type { RetryListener } from "../oci/registry/retry.ts";
 import type { Progress } from "../progress.ts";
 import type { Arguments } from "./arguments.ts";
 import { formatDuration } from "./format-bytes.ts";

@@ -1,10 +1,10 @@
+import type { RetryListener } from "../http/retry.ts";
 import { loadRegistryConfiguration } from "./containers/configuration.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
 import { imagePolicy } from "./policy/policy.ts";
 import { verifiedSource } from "./policy/verified-source.ts";
 import type { ImageReference, ReferencesByTransport, Transport } from "./reference.ts";
 import { openRegistryRepository } from "./registry/client.ts";
-import type { RetryListener } from "./registry/retry.ts";
 import { RegistrySource } from "./registry/source.ts";
 import type { RegistryConfiguration } from "./registry/types.ts";
 import type { Selection } from "./select.ts";

@@ -51,7 +51,7 @@ describe("names of composefs-rs are kept", () => {
           takesValue: value !== undefined,
         });
       }
-      const own = (command.positionals ?? []).map((p) => (p.optional ? "[]" : "<>"));
+      const own = (command.positionals ?? []).map((p): string => (p.optional ? "[]" : "<>"));
       expect(own.slice(0, reference.positionals.length)).toEqual(reference.positionals.map(arityOf));
       for (const [i, label] of reference.positionals.entries())
         if (label.endsWith("...")) expect(command.positionals?.[i]?.variadic).toBe(true);

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { CfsError } from "../../errors.ts";
-import type { TlsFiles } from "../registry/types.ts";
+import type { TlsFiles } from "../../http/settings.ts";
 import {
   listConfigurationDirectory,
   type Places,

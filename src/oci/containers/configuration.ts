@@ -1,9 +1,10 @@
-import type { Credentials, RegistryConfiguration, TlsFiles } from "../registry/types.ts";
+import { claimProxyVariables, proxyFor } from "../../http/proxy.ts";
+import type { TlsFiles } from "../../http/settings.ts";
+import type { Credentials, RegistryConfiguration } from "../registry/types.ts";
 import { certificatesFor } from "./certificates.ts";
 import { findCredentials } from "./credentials.ts";
 import { endpointsOf } from "./endpoints.ts";
 import { type Places, usualPlaces } from "./places.ts";
-import { claimProxyVariables, proxyFor } from "./proxy.ts";
 import { type MergedRegistriesConf, readRegistriesConf } from "./registries-conf-files.ts";
 
 /** What the user says about registries on the command line. */

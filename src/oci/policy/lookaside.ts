@@ -1,11 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { CfsError, withContext } from "../../errors.ts";
+import { DEFAULT_TIMEOUTS, HttpClient } from "../../http/client.ts";
+import { Attempts, DEFAULT_RETRIES } from "../../http/retry.ts";
 import { ENOENT, ENOTDIR, isErrno } from "../../sys/errno.ts";
 import { O_NONBLOCK, O_RDONLY, open, readSmallFile } from "../../sys/file.ts";
 import { digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
-import { DEFAULT_TIMEOUTS, HttpClient } from "../registry/http.ts";
+import { connectionsTo } from "../registry/connection-settings.ts";
 import { replyError } from "../registry/reply-error.ts";
-import { Attempts, DEFAULT_RETRIES } from "../registry/retry.ts";
 import type { DockerReference, RegistryConfiguration } from "../registry/types.ts";
 import { type Finder, MAX_SIGNATURE_SIZE, MAX_SIGNATURES } from "./found-signatures.ts";
 
@@ -59,7 +60,7 @@ export function readSignatureFile(path: string): Uint8Array | undefined {
 }
 
 function remoteReader(configuration: RegistryConfiguration): (url: URL) => Promise<Uint8Array | undefined> {
-  const client = new HttpClient(configuration, DEFAULT_TIMEOUTS, false, new Map());
+  const client = new HttpClient(connectionsTo(configuration), DEFAULT_TIMEOUTS, false, new Map());
   const { signal } = new AbortController();
   return (url) =>
     new Attempts(DEFAULT_RETRIES, signal).run(async () => {

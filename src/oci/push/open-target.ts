@@ -1,4 +1,5 @@
 import { CfsError, describeError, kindOf } from "../../errors.ts";
+import type { RetryListener } from "../../http/retry.ts";
 import type { Progress } from "../../progress.ts";
 import { checkWritable, type Repository } from "../../repository/repository.ts";
 import { openDirectory } from "../../sys/dir.ts";
@@ -7,7 +8,6 @@ import { O_DIRECTORY, O_RDONLY, open } from "../../sys/file.ts";
 import { loadRegistryConfiguration } from "../containers/configuration.ts";
 import { type ImageReference, parseReference, type RegistryReference } from "../reference.ts";
 import { openRegistryRepository } from "../registry/client.ts";
-import type { RetryListener } from "../registry/retry.ts";
 import type { RegistryConfiguration } from "../registry/types.ts";
 import { ArchiveTarget } from "./archive-target.ts";
 import { LayoutTarget } from "./layout-target.ts";

@@ -1,9 +1,9 @@
 import { type CfsError, withContext } from "../../errors.ts";
+import type { HttpClient, HttpRequest } from "../../http/client.ts";
+import { RequestError } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
 import { type JsonObject, optionalString, parseJsonObject } from "../json.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
-import { RequestError } from "./errors.ts";
-import type { HttpClient, HttpRequest } from "./http.ts";
-import type { Reply } from "./reply.ts";
 import { replyError } from "./reply-error.ts";
 import type { Credentials } from "./types.ts";
 

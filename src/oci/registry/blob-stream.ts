@@ -1,8 +1,8 @@
 import type { CfsError } from "../../errors.ts";
+import { type ContentRange, parseContentRange } from "../../http/content-range.ts";
+import { RequestError } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
 import type { Descriptor } from "../descriptor.ts";
-import { type ContentRange, parseContentRange } from "./content-range.ts";
-import { RequestError } from "./errors.ts";
-import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 
 /** Bytes after which an attempt has been worth while, whatever happens then. */

@@ -1,19 +1,19 @@
 import { CfsError, describeError, kindOf } from "../../errors.ts";
+import { DEFAULT_TIMEOUTS, type Timeouts } from "../../http/client.ts";
+import { statusOf } from "../../http/errors.ts";
+import { DEFAULT_RETRIES, type RetryListener, type RetryPolicy } from "../../http/retry.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { type OciDigest, verifyDigest } from "../digest.ts";
 import { isIndexType, isManifestType } from "../media-types.ts";
 import type { ByteRange, PublishedDocument } from "../source.ts";
 import { checkBlobSize } from "../source.ts";
 import { streamBlob } from "./blob-stream.ts";
-import { statusOf } from "./errors.ts";
 import { Places } from "./failover.ts";
-import { DEFAULT_TIMEOUTS, type Timeouts } from "./http.ts";
 import { fetchManifest } from "./manifest-request.ts";
 import type { PlacedBytes } from "./multipart.ts";
 import { hasBlob, mountBlob, putManifest, uploadBlob } from "./push.ts";
 import { checkRanges, rangesFrom, streamBlobRanges } from "./ranges.ts";
 import { fetchReferrers } from "./referrers.ts";
-import { DEFAULT_RETRIES, type RetryListener, type RetryPolicy } from "./retry.ts";
 import { Session } from "./session.ts";
 import type {
   DockerReference,

@@ -1,5 +1,5 @@
 import { describeError, hintOf, kindOf } from "../../errors.ts";
-import { RequestError, statusOf } from "./errors.ts";
+import { RequestError, statusOf } from "../../http/errors.ts";
 import type { Session } from "./session.ts";
 
 /** What went wrong where, until something works. */

@@ -1,4 +1,6 @@
 import { CfsError } from "../../errors.ts";
+import { printable, RequestError } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
 import {
   computeDigest,
   digestAlgorithm,
@@ -19,8 +21,6 @@ import {
   OCI_MANIFEST,
 } from "../media-types.ts";
 import type { PublishedDocument } from "../source.ts";
-import { printable, RequestError } from "./errors.ts";
-import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 
 /** What we can read, the preferred ones first; registries convert by it. */

@@ -1,4 +1,4 @@
-import { parseContentRange } from "./content-range.ts";
+import { parseContentRange } from "../../http/content-range.ts";
 
 /** Bytes of a blob at their place. */
 export interface PlacedBytes {

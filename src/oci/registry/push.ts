@@ -1,7 +1,7 @@
+import { RequestError, requestErrorOf, statusOf } from "../../http/errors.ts";
+import type { RequestBody } from "../../http/exchange.ts";
+import type { Reply } from "../../http/reply.ts";
 import { computeDigest, isDigest, type OciDigest } from "../digest.ts";
-import { RequestError, requestErrorOf, statusOf } from "./errors.ts";
-import type { RequestBody } from "./exchange.ts";
-import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 import type { UploadContent } from "./types.ts";
 

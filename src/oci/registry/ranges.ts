@@ -1,10 +1,10 @@
 import { CfsError } from "../../errors.ts";
+import { RequestError, statusOf } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
 import type { Descriptor } from "../descriptor.ts";
 import type { ByteRange } from "../source.ts";
 import { announced, blobTarget } from "./blob-stream.ts";
-import { RequestError, statusOf } from "./errors.ts";
 import { MultipartError, multipartBoundary, type PlacedBytes, parseMultipart } from "./multipart.ts";
-import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 
 /** Servers refuse long headers (often beyond 8 KiB), and many ranges. */

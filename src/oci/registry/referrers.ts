@@ -1,10 +1,10 @@
+import { RequestError, statusOf } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
 import { MAX_INDEX_SIZE, parseIndex } from "../index.ts";
 import { isIndexType, OCI_INDEX } from "../media-types.ts";
-import { RequestError, statusOf } from "./errors.ts";
 import { fetchManifest } from "./manifest-request.ts";
-import type { Reply } from "./reply.ts";
 import type { Session } from "./session.ts";
 
 const MAX_PAGES = 100;

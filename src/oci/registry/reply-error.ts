@@ -1,8 +1,8 @@
 import type { ErrorKind } from "../../errors.ts";
+import { type FailureOptions, printable, RequestError } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
+import { parseRetryAfter } from "../../http/retry.ts";
 import { asObject, parseJsonObject } from "../json.ts";
-import { type FailureOptions, printable, RequestError } from "./errors.ts";
-import type { Reply } from "./reply.ts";
-import { parseRetryAfter } from "./retry.ts";
 import type { Credentials } from "./types.ts";
 
 /** What the message about a refused request needs to know. */

@@ -1,10 +1,11 @@
+import { HttpClient, type HttpRequest, type Timeouts } from "../../http/client.ts";
+import { cancelled, final, RequestError, requestErrorOf, statusOf } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
+import { Attempts, type RetryListener, type RetryPolicy } from "../../http/retry.ts";
 import { type Action, Authenticator, repositoryScope } from "./auth.ts";
-import { cancelled, final, RequestError, requestErrorOf, statusOf } from "./errors.ts";
-import { HttpClient, type HttpRequest, type Timeouts } from "./http.ts";
+import { connectionsTo } from "./connection-settings.ts";
 import { DEFAULT_HOST } from "./reference.ts";
-import type { Reply } from "./reply.ts";
 import { replyError } from "./reply-error.ts";
-import { Attempts, type RetryListener, type RetryPolicy } from "./retry.ts";
 import type { Endpoint, RegistryConfiguration } from "./types.ts";
 
 /** Where the API of docker.io is. */
@@ -52,7 +53,7 @@ export class Session {
       [apiHost(endpoint), endpoint.host],
       [new URL(`https://${apiHost(endpoint)}`).host, endpoint.host],
     ]);
-    this.#http = new HttpClient(configuration, options.timeouts, endpoint.insecure, names);
+    this.#http = new HttpClient(connectionsTo(configuration), options.timeouts, endpoint.insecure, names);
     this.#auth = new Authenticator(this.#http, endpoint.host, endpoint.insecure, () =>
       configuration.credentials(endpoint.host, endpoint.path),
     );

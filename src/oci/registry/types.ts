@@ -1,3 +1,4 @@
+import type { ConnectionSettings } from "../../http/settings.ts";
 import type { OciDigest } from "../digest.ts";
 import type { PublishedDocument, RelatedManifests, RemoteBlobs } from "../source.ts";
 
@@ -32,16 +33,8 @@ export type Credentials = (
   readonly source?: string;
 };
 
-/** PEM texts for TLS. */
-export interface TlsFiles {
-  /** Certificate authorities that are trusted besides the system's. */
-  readonly ca: readonly string[];
-  readonly cert?: string;
-  readonly key?: string;
-}
-
 /** What a client has to know about the user's configuration. */
-export interface RegistryConfiguration {
+export interface RegistryConfiguration extends Pick<ConnectionSettings, "tls" | "proxy"> {
   /**
    * In the order in which they are to be tried. To push, there is only the registry that the reference names.
    * @throws CfsError Permission when it is blocked
@@ -49,9 +42,6 @@ export interface RegistryConfiguration {
   endpoints(reference: DockerReference, access?: RegistryAccess): readonly Endpoint[];
   /** @param host of the endpoint; @param path of the repository there */
   credentials(host: string, path: string): Promise<Credentials | undefined>;
-  tls(host: string): TlsFiles;
-  /** URL of the proxy for a request, if any. The environment has no say in it any more: see `claimProxyVariables`. */
-  proxy(url: URL): string | undefined;
 }
 
 /** Content to be uploaded; it may be asked for again when a connection breaks. */

@@ -1,8 +1,8 @@
 import { CfsError } from "../../errors.ts";
-import { printable, RequestError, requestErrorOf } from "../../oci/registry/errors.ts";
-import type { HttpClient } from "../../oci/registry/http.ts";
-import type { Reply } from "../../oci/registry/reply.ts";
-import { Attempts, parseRetryAfter, type RetryListener, type RetryPolicy } from "../../oci/registry/retry.ts";
+import type { HttpClient } from "../../http/client.ts";
+import { printable, RequestError, requestErrorOf } from "../../http/errors.ts";
+import type { Reply } from "../../http/reply.ts";
+import { Attempts, parseRetryAfter, type RetryListener, type RetryPolicy } from "../../http/retry.ts";
 import { publicUrl, urlWithin } from "./remote-url.ts";
 
 export interface FetcherOptions {

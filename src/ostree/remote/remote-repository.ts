@@ -1,6 +1,6 @@
 import { CfsError, describeError, withContext } from "../../errors.ts";
-import { DEFAULT_TIMEOUTS, HttpClient, type Timeouts } from "../../oci/registry/http.ts";
-import { DEFAULT_RETRIES, type RetryPolicy } from "../../oci/registry/retry.ts";
+import { DEFAULT_TIMEOUTS, HttpClient, type Timeouts } from "../../http/client.ts";
+import { DEFAULT_RETRIES, type RetryPolicy } from "../../http/retry.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { type Checksum, parseChecksum } from "../checksum.ts";

@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { CfsError, withContext } from "../../errors.ts";
-import { DEFAULT_RETRIES } from "../../oci/registry/retry.ts";
+import { DEFAULT_RETRIES } from "../../http/retry.ts";
 import { computeChecksum } from "../checksum.ts";
 import type { Fetcher } from "./fetcher.ts";
 import type { CachedSummary, SummaryCache } from "./summary-cache.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseContentRange } from "../../../src/oci/registry/content-range.ts";
+import { parseContentRange } from "../../../src/http/content-range.ts";
 import { MultipartError, multipartBoundary, parseMultipart } from "../../../src/oci/registry/multipart.ts";
 
 interface Part {

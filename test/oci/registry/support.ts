@@ -2,9 +2,9 @@ import { CfsError, describeError, kindOf } from "../../../src/errors.ts";
 import type { Descriptor } from "../../../src/oci/descriptor.ts";
 import { computeDigest, type OciDigest } from "../../../src/oci/digest.ts";
 import { type ClientOptions, openRegistryRepository } from "../../../src/oci/registry/client.ts";
-import type { Timeouts } from "../../../src/oci/registry/http.ts";
+import type { Timeouts } from "../../../src/http/client.ts";
 import { parseDockerReference } from "../../../src/oci/registry/reference.ts";
-import type { RetryPolicy } from "../../../src/oci/registry/retry.ts";
+import type { RetryPolicy } from "../../../src/http/retry.ts";
 import type {
   Credentials,
   RegistryConfiguration,

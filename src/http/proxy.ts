@@ -1,5 +1,5 @@
 import { BlockList, isIP } from "node:net";
-import { CfsError } from "../../errors.ts";
+import { CfsError } from "../errors.ts";
 
 const NAMES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] as const;
 type ProxyVariables = Readonly<Record<string, string | undefined>>;

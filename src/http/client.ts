@@ -1,12 +1,12 @@
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { getCACertificates } from "node:tls";
-import { version } from "../../../package.json" with { type: "json" };
-import { withContext } from "../../errors.ts";
+import { version } from "../../package.json" with { type: "json" };
+import { withContext } from "../errors.ts";
 import { Connections, type TlsSettings } from "./connections.ts";
 import { cancelled, isBroken, RequestError, transportError } from "./errors.ts";
 import { Exchange, type RequestBody } from "./exchange.ts";
 import { Reply } from "./reply.ts";
-import type { RegistryConfiguration, TlsFiles } from "./types.ts";
+import type { ConnectionSettings, TlsFiles } from "./settings.ts";
 
 const USER_AGENT = `cfsctl/${version}`;
 const MAX_REDIRECTS = 10;
@@ -42,7 +42,7 @@ export interface HttpRequest {
 
 /** Sends single requests as the user's configuration wants it, and follows redirections. */
 export class HttpClient {
-  readonly #configuration: RegistryConfiguration;
+  readonly #settings: ConnectionSettings;
   readonly #timeouts: Timeouts;
   readonly #insecure: boolean;
   /** Origins that are known by another name in the configuration. */
@@ -54,12 +54,12 @@ export class HttpClient {
    * @param names of hosts in the configuration by `HOST[:PORT]` in URLs, where they differ.
    */
   constructor(
-    configuration: RegistryConfiguration,
+    settings: ConnectionSettings,
     timeouts: Timeouts,
     insecure: boolean,
     names: ReadonlyMap<string, string>,
   ) {
-    this.#configuration = configuration;
+    this.#settings = settings;
     this.#timeouts = timeouts;
     this.#insecure = insecure;
     this.#names = names;
@@ -88,7 +88,8 @@ export class HttpClient {
 
   async #exchange(request: HttpRequest): Promise<Reply> {
     const { url, body, signal } = request;
-    const proxy = this.#configuration.proxy(url);
+    const proxy = this.#settings.proxy(url);
+    const failure = (error: unknown) => transportError(url, error, this.#settings.advice);
     try {
       for (;;) {
         if (signal.aborted) throw cancelled(signal);
@@ -98,12 +99,12 @@ export class HttpClient {
         const release = () => signal.removeEventListener("abort", onAbort);
         try {
           const message = await this.#answered(exchange, request);
-          return new Reply(exchange, message, url, this.#timeouts, release);
+          return new Reply(exchange, message, url, this.#timeouts, failure, release);
         } catch (error) {
           release();
           // the server was about to close the connection: a new one will do
           if (exchange.isReused && body === undefined && isBroken(error)) continue;
-          throw transportError(url, error);
+          throw failure(error);
         }
       }
     } catch (error) {
@@ -151,7 +152,7 @@ export class HttpClient {
   }
 
   #tls(url: URL): TlsSettings {
-    const files = this.#configuration.tls(this.#names.get(url.host) ?? url.host);
+    const files = this.#settings.tls(this.#names.get(url.host) ?? url.host);
     return {
       ca: trusted(files),
       ...(files.cert === undefined ? {} : { cert: files.cert }),
@@ -186,7 +187,8 @@ const NO_FILES: TlsFiles = { ca: [] };
 let systemAuthorities: string[] | undefined;
 
 /** The machine's certificate authorities, as other programs use them, and those for this host. */
-function trusted({ ca }: TlsFiles): string[] {
+function trusted({ ca, isComplete }: TlsFiles): string[] {
+  if (isComplete === true) return [...ca];
   if (systemAuthorities === undefined) {
     const system = getCACertificates("system");
     systemAuthorities = [
@@ -210,7 +212,7 @@ function redirectionTarget({ method }: HttpRequest, { status, url, headers }: Re
     throw new RequestError("Network", `${url.host}: it sends us on to an address that can't be understood`);
   if (url.protocol === "https:" && target.protocol === "http:") {
     throw new RequestError("Network", `${url.host}: it sends us on to ${target.host} without encryption`, {
-      hint: "this is refused; the registry has to be set up for https",
+      hint: "this is refused; the server has to be set up for https",
     });
   }
   if (method !== "GET" && method !== "HEAD" && (status < 307 || target.origin !== url.origin)) {

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { claimProxyVariables, proxyFor } from "../../../src/oci/containers/proxy.ts";
-import { failure } from "./support.ts";
+import { claimProxyVariables, proxyFor } from "../../src/http/proxy.ts";
+import { failure } from "../oci/containers/support.ts";
 
 const PROXIES = { HTTP_PROXY: "http://plain:3128", HTTPS_PROXY: "http://secure:3128" };
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { CfsError } from "../../../src/errors.ts";
-import { RequestError } from "../../../src/oci/registry/errors.ts";
-import { Attempts, DEFAULT_RETRIES, parseRetryAfter, pause } from "../../../src/oci/registry/retry.ts";
-import { never } from "./support.ts";
+import { CfsError } from "../../src/errors.ts";
+import { RequestError } from "../../src/http/errors.ts";
+import { Attempts, DEFAULT_RETRIES, parseRetryAfter, pause } from "../../src/http/retry.ts";
+import { never } from "../oci/registry/support.ts";
 
 const POLICY = { attempts: 5, firstDelay: 4, maxDelay: 10, maxRetryAfter: 100 };
 const passing = (retryAfter?: number) =>

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import { cancelled, RequestError, transportError } from "./errors.ts";
+import type { CfsError } from "../errors.ts";
+import type { Timeouts } from "./client.ts";
+import { cancelled, RequestError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Timeouts } from "./http.ts";
 
 /** Bodies up to this size are read to their end, so that the connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
@@ -14,14 +15,16 @@ export class Reply {
   readonly url: URL;
   readonly #exchange: Exchange;
   readonly #timeouts: Timeouts;
+  readonly #failure: (error: unknown) => CfsError;
   readonly #release: () => void;
 
-  /** @param release what is done when the body is done with. */
+  /** @param failure says what a broken connection means; @param release what is done when the body is done with. */
   constructor(
     exchange: Exchange,
     message: IncomingMessage,
     url: URL,
     timeouts: Timeouts,
+    failure: (error: unknown) => CfsError,
     release: () => void,
   ) {
     this.status = message.statusCode ?? 0;
@@ -29,6 +32,7 @@ export class Reply {
     this.url = url;
     this.#exchange = exchange;
     this.#timeouts = timeouts;
+    this.#failure = failure;
     this.#release = release;
   }
 
@@ -66,7 +70,7 @@ export class Reply {
         try {
           piece = await this.#exchange.read();
         } catch (error) {
-          throw transportError(this.url, error);
+          throw this.#failure(error);
         } finally {
           clearTimeout(timer);
         }

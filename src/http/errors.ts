@@ -1,4 +1,5 @@
-import { CfsError, type ErrorKind, type ErrorOptions, hintOf, kindOf } from "../../errors.ts";
+import { CfsError, type ErrorKind, type ErrorOptions, hintOf, kindOf } from "../errors.ts";
+import type { Advice } from "./settings.ts";
 
 export interface FailureOptions extends ErrorOptions {
   /** It may work when it is tried again. */
@@ -53,9 +54,6 @@ export function cancelled(signal: AbortSignal): CfsError {
     : new CfsError("Cancelled", "the transfer was cancelled", { cause: reason });
 }
 
-const CERTIFICATE_HINT =
-  "put the authority's certificate into /etc/containers/certs.d/HOST/ca.crt, or mark the registry as insecure in registries.conf";
-
 /** What `node:tls` says about certificates (the names come from OpenSSL). */
 const CERTIFICATE_ERRORS: ReadonlyMap<string, string> = new Map([
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the certificate is signed by itself"],
@@ -79,29 +77,27 @@ export function isBroken(error: unknown): boolean {
 }
 
 /** Says in one sentence what `node:http` reported for a request that got no reply, or lost its connection. */
-export function transportError(url: URL, error: unknown): CfsError {
+export function transportError(url: URL, error: unknown, advice: Advice): CfsError {
   if (error instanceof CfsError) return error;
   const code = codeOf(error);
   const certificate = CERTIFICATE_ERRORS.get(code);
   if (certificate !== undefined) {
-    return new RequestError("Network", `${url.host}: ${certificate} (${code})`, { hint: CERTIFICATE_HINT });
+    return new RequestError("Network", `${url.host}: ${certificate} (${code})`, { hint: advice.certificate });
   }
   if (UNRESOLVED.has(code)) {
     return new RequestError("Network", `${url.host}: there is no such host`, {
-      hint: "check the name of the registry and the network",
+      hint: advice.unknownHost,
     });
   }
   if (code === "EPROTO" || code.startsWith("ERR_SSL_")) {
     return new RequestError("Network", `${url.host}: the TLS handshake failed`, {
-      hint: "if it speaks plain HTTP, mark the registry as insecure in registries.conf; it may also want a client certificate in certs.d",
+      hint: advice.handshake,
     });
   }
   return new RequestError("Network", `${url.host}: ${NETWORK_ERRORS.get(code) ?? printable(textOf(error))}`, {
     transient: true,
     hint:
-      url.protocol === "https:" && BROKEN.has(code)
-        ? "check the network; if the registry speaks plain HTTP, mark it as insecure in registries.conf"
-        : "check the network, or try again later",
+      url.protocol === "https:" && BROKEN.has(code) ? advice.closed : "check the network, or try again later",
   });
 }
 

@@ -1,4 +1,4 @@
-import type { CfsError } from "../../errors.ts";
+import type { CfsError } from "../errors.ts";
 import { cancelled, requestErrorOf } from "./errors.ts";
 
 /** How often and how patiently something is tried. Times in milliseconds. */
