@@ -1,5 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
-import { DEFAULT_HOST, parseDockerReference } from "../registry/reference.ts";
+import { beginsWithHost, parseDockerReference } from "../registry/reference.ts";
 import type { DockerReference, Endpoint, RegistryAccess } from "../registry/types.ts";
 import type { Mirror, RegistryTable } from "./registries-conf.ts";
 import type { MergedRegistriesConf } from "./registries-conf-files.ts";
@@ -78,7 +78,7 @@ function repositoryAt(
     throw withContext(what, error);
   }
   const { host, path, tag, digest } = rewritten;
-  if (host === DEFAULT_HOST && !/^(index\.)?docker\.io\//.test(name))
+  if (!beginsWithHost(name))
     throw new CfsError("Invalid", `${what}: a location must begin with a host that has a dot or a port`);
   const same = reference.digest === undefined ? tag === reference.tag : digest === reference.digest;
   if (!same) throw new CfsError("Invalid", `${what}: it must not change tag or digest`);

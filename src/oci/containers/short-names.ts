@@ -1,6 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { type ImageReference, parseReference, transportOf } from "../reference.ts";
-import { formatDockerReference, parseDockerReference } from "../registry/reference.ts";
+import { beginsWithHost, formatDockerReference, parseDockerReference } from "../registry/reference.ts";
 import type { DockerReference } from "../registry/types.ts";
 import type { MergedRegistriesConf } from "./registries-conf-files.ts";
 
@@ -21,7 +21,7 @@ export function resolveShortName(
   } catch {
     return undefined;
   }
-  if (isQualified(text)) return [meant];
+  if (beginsWithHost(text)) return [meant];
   const { aliases, searchRegistries, shortNameMode } = conf();
   const { name, suffix } = splitSuffix(text);
   const alias = aliases.get(name);
@@ -35,13 +35,6 @@ export function resolveShortName(
   return searchRegistries.map((registry) => parseDockerReference(`${registry}/${text}`));
 }
 
-/** Whether a name begins with a host. */
-function isQualified(text: string): boolean {
-  const slash = text.indexOf("/");
-  const first = slash < 0 ? "" : text.slice(0, slash);
-  return /[.:]/.test(first) || first === "localhost";
-}
-
 /** Tag and digest are no part of what an alias stands for. */
 function splitSuffix(text: string): { name: string; suffix: string } {
   const end = text.search(/[:@]/);
@@ -49,7 +42,7 @@ function splitSuffix(text: string): { name: string; suffix: string } {
 }
 
 function fromAlias(name: string, alias: string, suffix: string): DockerReference {
-  if (!isQualified(alias) || splitSuffix(alias.slice(alias.indexOf("/"))).suffix !== "")
+  if (!beginsWithHost(alias) || splitSuffix(alias.slice(alias.indexOf("/"))).suffix !== "")
     throw new CfsError("Invalid", `the alias "${name}" = "${alias}" must be HOST/PATH without tag or digest`);
   try {
     return parseDockerReference(alias + suffix);

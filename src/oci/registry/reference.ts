@@ -55,10 +55,17 @@ export function wantedManifest({ tag, digest }: DockerReference): string {
   return digest ?? tag ?? "latest";
 }
 
-function splitHost(text: string): { host: string; rest: string } {
+/** Whether a name begins with a host; else the default one is meant. */
+export function beginsWithHost(text: string): boolean {
   const slash = text.indexOf("/");
   const first = slash < 0 ? "" : text.slice(0, slash);
-  if (!/[.:]/.test(first) && first !== "localhost") return { host: DEFAULT_HOST, rest: text };
+  return /[.:]/.test(first) || first === "localhost";
+}
+
+function splitHost(text: string): { host: string; rest: string } {
+  if (!beginsWithHost(text)) return { host: DEFAULT_HOST, rest: text };
+  const slash = text.indexOf("/");
+  const first = text.slice(0, slash);
   const parts = HOST.exec(first);
   if (parts === null || Number(parts[1] ?? 0) > 65535) throw invalid(text, `'${first}' is no host`);
   const host = first.toLowerCase();
