@@ -21,8 +21,9 @@ export interface FileFetcherOptions {
 
 const BATCH_FILES = 48;
 const BATCH_BYTES = 1024 * 1024;
-/** So many files, or what this thread does in this time, are not worth starting others. */
-const ALONE_FILES = 16;
+/** The thread that sees to the others comes back from its own work after so many files. */
+const OWN_FILES = 16;
+/** What this thread does alone in this time is not worth starting others. */
 const ALONE_MS = 25;
 
 /** Brings files into the repository, many at a time, while it is still being found out which ones are needed. */
@@ -47,7 +48,9 @@ export class FileFetcher implements AsyncDisposable {
     this.#repository = repository;
     this.#source = source;
     this.#options = options;
-    this.#pool = options.jobs > 1 ? new WorkerPool(options.jobs) : undefined;
+    // This thread is one of them, unless it has to see to transfers.
+    const others = source.files.kind === "local" ? options.jobs - 1 : options.jobs;
+    this.#pool = options.jobs > 1 ? new WorkerPool(others) : undefined;
   }
 
   /** The error that ended the work, if one did. */
@@ -61,7 +64,7 @@ export class FileFetcher implements AsyncDisposable {
     this.#waiting.push(checksum);
     const { files } = this.#source;
     if (files.kind === "remote") this.#fetchMore(files);
-    else if (this.#waiting.length >= BATCH_FILES && this.#pool !== undefined) this.#submitLocal(BATCH_FILES);
+    else if (this.#waiting.length >= BATCH_FILES) this.#feed();
   }
 
   /** Waits until all files are stored. @throws what went wrong first. */
@@ -85,19 +88,24 @@ export class FileFetcher implements AsyncDisposable {
 
   async #finishLocal(): Promise<void> {
     const start = performance.now();
-    const isIdle = this.#underWay.size === 0;
-    const alone = () =>
-      this.#pool === undefined ||
-      (isIdle && performance.now() - start < ALONE_MS && this.#waiting.length > 0);
-    while (this.#waiting.length > 0 && this.#failure === undefined && alone()) {
-      const checksums = this.#waiting.splice(0, ALONE_FILES);
+    let isAlone = this.#underWay.size === 0;
+    while (this.#waiting.length > 0 && this.#failure === undefined) {
+      isAlone &&= performance.now() - start < ALONE_MS;
+      if (!isAlone) this.#feed();
+      const checksums = this.#waiting.splice(0, OWN_FILES);
       this.#take(checksums, storeFiles(this.#localBatch(checksums)));
-      // Lets progress be shown, and signals be seen.
+      // Lets other threads be given work, progress be shown, and signals be seen.
       await new Promise((resolve) => setImmediate(resolve));
     }
-    const share = Math.ceil(this.#waiting.length / this.#options.jobs);
-    while (this.#waiting.length > 0 && this.#failure === undefined) {
-      this.#submitLocal(Math.min(BATCH_FILES, share));
+  }
+
+  /** Sees to it that the other threads have something to do, and something to go on with. */
+  #feed(): void {
+    const limit = 2 * (this.#pool?.size ?? 0);
+    while (this.#waiting.length > 0 && this.#underWay.size < limit && this.#failure === undefined) {
+      const share = Math.ceil(this.#waiting.length / (limit + 1));
+      const checksums = this.#waiting.splice(0, Math.min(BATCH_FILES, share));
+      this.#submit(checksums, this.#localBatch(checksums));
     }
   }
 
@@ -105,11 +113,6 @@ export class FileFetcher implements AsyncDisposable {
     const { files, label } = this.#source;
     if (files.kind !== "local") throw new TypeError("the source is not a directory");
     return { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
-  }
-
-  #submitLocal(count: number): void {
-    const checksums = this.#waiting.splice(0, count);
-    this.#submit(checksums, this.#localBatch(checksums));
   }
 
   #submit(checksums: readonly Checksum[], batch: FileBatch, transfer: ArrayBuffer[] = []): void {

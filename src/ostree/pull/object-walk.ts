@@ -16,6 +16,9 @@ import type { OstreeSource } from "../source.ts";
 /** Of all metadata of a commit: a real one with a million files has a tenth of it. */
 const MAX_TOTAL_SIZE = 1024 * 1024 * 1024;
 
+/** Objects between two turns of the event loop. */
+const TURN = 32;
+
 interface Wanted {
   readonly type: MetadataType;
   readonly checksum: Checksum;
@@ -86,6 +89,8 @@ export class ObjectWalk {
           underWay.add(work);
         }
         await Promise.race(underWay);
+        // A source that answers at once would keep other threads from being given work.
+        if (this.#fetched % TURN === 0) await new Promise((resolve) => setImmediate(resolve));
       }
     } finally {
       // After a failure the others end on their own.
