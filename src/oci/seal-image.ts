@@ -10,6 +10,7 @@ import { imageConfigOf, openImage, resolveName } from "./image.ts";
 import { imageTree, replayLayers } from "./image-tree.ts";
 import { setJsonMember } from "./json-edit.ts";
 import { type Manifest, parseManifest } from "./manifest.ts";
+import { recordReferrer } from "./referrers.ts";
 import { SEAL_LABEL } from "./seal.ts";
 import { checkTagName, writeTag } from "./tags.ts";
 
@@ -64,6 +65,7 @@ export function sealImage(repository: Repository, name: string, options: SealOpt
     const manifest = withConfig(image.manifest, sealedConfig);
     const tree = replayLayers(repository, sealedConfig.diffIds);
     const committed = commitImage(repository, manifest, sealedConfig, tree, { bootable });
+    recordReferrer(repository, manifest);
     writeTag(repository, manifest.digest, tag);
     return {
       manifest: manifest.digest,

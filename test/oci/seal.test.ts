@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { writeImage } from "../../src/erofs/writer.ts";
 import { describeError, kindOf } from "../../src/errors.ts";
 import { erofsImageOf } from "../../src/mount/container-image.ts";
+import type { OciDigest } from "../../src/oci/digest.ts";
 import { findBootImage } from "../../src/oci/find-boot-image.ts";
 import { checkImages } from "../../src/oci/fsck.ts";
 import { imageConfigOf, openImage } from "../../src/oci/image.ts";
 import { imageRef, linkedImageRefs } from "../../src/oci/image-refs.ts";
 import { imageTree, type TreeOptions } from "../../src/oci/image-tree.ts";
+import { listReferrers } from "../../src/oci/referrers.ts";
 import { SEAL_LABEL } from "../../src/oci/seal.ts";
 import { sealImage } from "../../src/oci/seal-image.ts";
 import { lookUpTag } from "../../src/oci/tags.ts";
@@ -187,6 +189,18 @@ describe("sealing", () => {
     expect(lookUpTag(repository, "img")).toBe(sealed);
     expect(() => sealImage(repository, manifest)).toThrow("is no tag");
     expect(() => sealImage(repository, "nope")).toThrow("not found");
+  });
+
+  test("a sealed image refers to what the image refers to", async () => {
+    using l = lab();
+    const repository = l.repository();
+    const subject = { mediaType: "application/x", digest: `sha256:${"a".repeat(64)}`, size: 1 };
+    await pull(repository, l.write({ manifest: (manifest) => Object.assign(manifest, { subject }) }), {
+      tag: "img",
+    });
+    const before = lookUpTag(repository, "img")!;
+    const { manifest } = sealImage(repository, "img", { tag: "sealed" });
+    expect(listReferrers(repository).get(subject.digest as OciDigest)).toEqual([before, manifest].sort());
   });
 
   /** How other repositories may have made the image that a label names. */
