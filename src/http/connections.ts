@@ -33,6 +33,11 @@ export interface Server {
 export class Connections {
   readonly #agents = new Map<string, http.Agent>();
 
+  constructor() {
+    // it has no effect here, but node:tls would warn of one
+    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+  }
+
   /** A request that has not been sent yet. Nothing is left to the environment: neither proxies nor how TLS is verified. */
   request(url: URL, { method, headers }: RequestHead, server: Server): http.ClientRequest {
     const proxy = server.proxy === undefined ? undefined : new URL(server.proxy);

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, getCACertificates } from "node:tls";
 import { pem } from "../support/certificates.ts";
 
-/** What src/oci/registry relies on, beyond the documentation of node:http. A new Bun that breaks it is noticed here. */
+/** What src/http relies on, beyond the documentation of node:http. A new Bun that breaks it is noticed here. */
 
 let server: Server | undefined;
 let sockets: Socket[] = [];
