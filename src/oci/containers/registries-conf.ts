@@ -1,5 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { asObject, type JsonObject, optionalString } from "../json.ts";
+import { comparableScope } from "./scopes.ts";
 
 /** For which references a mirror is asked. */
 export type MirrorUse = "all" | "digest-only" | "tag-only";
@@ -177,14 +178,14 @@ function parseAliases(document: JsonObject): ReadonlyMap<string, string> {
   return aliases;
 }
 
-/** `HOST[:PORT][/PATH]` without slashes at the end. @throws CfsError Invalid for URLs */
+/** `HOST[:PORT][/PATH]` without slashes at the end, the host in lower case. @throws CfsError Invalid for URLs */
 function parseLocation(text: string, what: string): string {
   const trimmed = text.replace(/\/+$/, "");
   if (/^https?:\/\//.test(trimmed))
     throw new CfsError("Invalid", `${what}: "${text}" must not begin with http:// or https://`);
   if (trimmed === "" || /\s/.test(trimmed))
     throw new CfsError("Invalid", `${what}: "${text}" is no registry`);
-  return trimmed;
+  return comparableScope(trimmed);
 }
 
 function optionalLocation(table: JsonObject, key: string, what: string): string | undefined {

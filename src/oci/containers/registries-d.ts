@@ -10,7 +10,7 @@ import {
   userPath,
   usualPlaces,
 } from "./places.ts";
-import { scopesOf } from "./scopes.ts";
+import { comparableScope, scopesOf } from "./scopes.ts";
 
 /** Where signatures of an image are. */
 export interface SignatureStorage {
@@ -96,7 +96,8 @@ function addSections(merged: RegistriesD, content: JsonObject, file: string): vo
   }
   const docker = content.docker;
   if (docker === undefined || docker === null) return;
-  for (const [scope, section] of Object.entries(asObject(docker, '"docker"'))) {
+  for (const [name, section] of Object.entries(asObject(docker, '"docker"'))) {
+    const scope = comparableScope(name);
     const earlier = merged.scopes.get(scope);
     if (earlier !== undefined)
       throw new CfsError("Invalid", `"docker: ${scope}" is defined in ${earlier.file} already`);

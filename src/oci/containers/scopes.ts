@@ -1,5 +1,11 @@
 import type { DockerReference } from "../registry/types.ts";
 
+/** A scope as it has to be compared with names, whose hosts are in lower case: `Quay.io/a` is `quay.io/a`. */
+export function comparableScope(scope: string): string {
+  const slash = scope.indexOf("/");
+  return slash < 0 ? scope.toLowerCase() : scope.slice(0, slash).toLowerCase() + scope.slice(slash);
+}
+
 /** `host/path`, the name of a repository. */
 export function repositoryName({ host, path }: Pick<DockerReference, "host" | "path">): string {
   return path === "" ? host : `${host}/${path}`;

@@ -1,5 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { readConfigurationFile, systemPath, userPath, usualPlaces } from "../containers/places.ts";
+import { comparableScope } from "../containers/scopes.ts";
 import { asObject, type JsonObject, requiredArray, requiredString } from "../json.ts";
 import { parseIdentityRule } from "./identity-rule.ts";
 import type { KeySource, Policy, Requirement, SignedBy, SigstoreSigned } from "./requirements.ts";
@@ -48,13 +49,16 @@ export function parsePolicy(bytes: Uint8Array, file: string): Policy {
 
 function parseTransport(name: string, value: unknown): Map<string, readonly Requirement[]> {
   const what = `"${name}"`;
-  const scopes = asObject(value, what);
-  return new Map(
-    Object.keys(scopes).map((scope) => {
-      checkScope(name, scope);
-      return [scope, parseRequirements(scopes, scope, what)];
-    }),
-  );
+  const object = asObject(value, what);
+  const hasHosts = name === "docker" || name === "docker-daemon";
+  const scopes = new Map<string, readonly Requirement[]>();
+  for (const key of Object.keys(object)) {
+    checkScope(name, key);
+    const scope = hasHosts ? comparableScope(key) : key;
+    if (scopes.has(scope)) throw new CfsError("Invalid", `${what} has the scope "${scope}" twice`);
+    scopes.set(scope, parseRequirements(object, key, what));
+  }
+  return scopes;
 }
 
 function parseRequirements(object: JsonObject, key: string, what: string): Requirement[] {

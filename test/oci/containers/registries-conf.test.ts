@@ -147,6 +147,12 @@ location = "cache.test/hub"
     expect(failure(() => push("b.test/a"))).toContain("is blocked");
   });
 
+  test("the host of a blocked registry is the same in capitals", () => {
+    using places = testPlaces({ [MAIN]: '[[registry]]\nlocation = "Bad.TEST/a"\nblocked = true\n' });
+    for (const name of ["bad.test/a", "BAD.test/a/b"])
+      expect(() => endpoints(name, places)).toThrow("registry bad.test/a is blocked");
+  });
+
   test("a blocked registry is refused, with the file that says so", () => {
     using places = testPlaces({ [MAIN]: '[[registry]]\nlocation = "bad.test/a"\nblocked = true\n' });
     let error: unknown;

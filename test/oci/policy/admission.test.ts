@@ -54,6 +54,18 @@ describe("signature policy", () => {
     ["all requirements must be met", { default: [...ACCEPT, ...REJECT] }, oci, "Permission"],
     ["signatures that can't be checked", { default: KEYLESS }, oci, "Unsupported"],
     ["a signature for a name that the image has not", { default: SIGNED }, oci, "Permission"],
+    [
+      "hosts in capitals",
+      { default: ACCEPT, transports: { docker: { "Example.TEST:5000/app": REJECT } } },
+      () => "docker://example.test:5000/app",
+      "Permission",
+    ],
+    [
+      "the same host in capitals and without",
+      { default: ACCEPT, transports: { docker: { "a.test": ACCEPT, "A.test": REJECT } } },
+      () => "docker://a.test/app",
+      "Invalid",
+    ],
     ["no requirement at all", { default: [] }, oci, "Invalid"],
     ["no default", { transports: {} }, oci, "Invalid"],
     ["no JSON", "{", oci, "Invalid"],
