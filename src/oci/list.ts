@@ -81,8 +81,11 @@ export function listTaggedImages(
   return images;
 }
 
-/** A damaged index is no reason to leave out the image. */
-function readableIndex(
+/**
+ * As `indexOf`: a damaged index is no reason to leave out the image.
+ * @param onUnreadable is told of it.
+ */
+export function readableIndex(
   repository: Repository,
   tag: string,
   onUnreadable: (message: string) => void,

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 import { PROJECT } from "../support/project.ts";
@@ -42,4 +43,19 @@ test("oci pull --all-platforms says what it has pulled", () => {
   cfsctlOk([...repository, "oci", "untag", "y"]);
   cfsctlOk([...repository, "gc"]);
   expect(cfsctl([...repository, "oci", "inspect", "--manifest", AMD64]).code).toBe(1);
+});
+
+test("a damaged index doesn't hide the image", () => {
+  using dir = tempDir();
+  const repository = ["--repo", dir.join("r")];
+  cfsctlOk([...repository, "init", "--insecure"]);
+  cfsctlOk([...repository, "oci", "pull", "--all-platforms", "--platform", "linux/arm64", INDEXED, "x"]);
+  unlinkSync(dir.join(`r/streams/oci-index-${INDEX}`));
+  for (const show of [["inspect", "--summary", "x"], ["images"]]) {
+    const { code, stdout, stderr } = cfsctl([...repository, "oci", ...show]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(ARM64.slice("sha256:".length).slice(0, 12));
+    expect(stderr).toContain(`warning: index of tag x: there is no index ${INDEX} in the repository`);
+  }
+  expect(cfsctl([...repository, "oci", "fsck"]).stdout).toContain("index-read-failed: x: ");
 });

@@ -2,7 +2,7 @@ import { CfsError, describeError } from "../../../errors.ts";
 import type { ImageConfig } from "../../../oci/config.ts";
 import { imageConfigOf, type StoredImage } from "../../../oci/image.ts";
 import { linkedImageRefs } from "../../../oci/image-refs.ts";
-import { indexOf } from "../../../oci/list.ts";
+import { readableIndex } from "../../../oci/list.ts";
 import { artifactTypeOf, publishedSize } from "../../../oci/manifest.ts";
 import { storedReferrers } from "../../../oci/referrers.ts";
 import { sealsOf } from "../../../oci/seal.ts";
@@ -22,11 +22,14 @@ export function printSummary({ out, err }: Context, repository: Repository, imag
   const property = (name: string, value: string | undefined) => {
     if (value !== undefined && value !== "") out.line(`${name.padEnd(NAME_WIDTH)} ${printable(value)}`);
   };
+  const warn = (message: string) => err.warning(message);
   const tags = listTags(repository).filter((tag) => tag.manifest === manifest.digest);
   property("Manifest", manifest.digest);
   property("Config", config.digest);
   property("Tags", tags.map(({ name }) => name).join(", "));
-  for (const { digest, platforms } of tags.flatMap(({ name }) => indexOf(repository, name) ?? [])) {
+  for (const { digest, platforms } of tags.flatMap(
+    ({ name }) => readableIndex(repository, name, warn) ?? [],
+  )) {
     property("Index", digest);
     property("", platforms.join(", "));
   }
@@ -50,7 +53,7 @@ export function printSummary({ out, err }: Context, repository: Repository, imag
     property("  digest", digest);
     property("  diff ID", imageConfig?.diffIds[i]);
   }
-  for (const referrer of storedReferrers(repository, manifest.digest, (message) => err.warning(message))) {
+  for (const referrer of storedReferrers(repository, manifest.digest, warn)) {
     out.line();
     property("Referrer", referrer.digest);
     property("  type", referrer.artifactType);
