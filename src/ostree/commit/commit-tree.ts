@@ -43,7 +43,7 @@ const REF_BINDING = "ostree.ref-binding";
 
 /**
  * Makes a commit of a tree and stores it: the objects, the stream that lists them, an image, and at last the ref.
- * @param root files above 64 bytes are in the repository's object store.
+ * @param root files above 64 bytes are in the repository's object store. It is taken apart, unless it becomes the image.
  * @throws CfsError Unsupported for what can't be in a commit
  */
 export async function commitTree(
@@ -57,7 +57,13 @@ export async function commitTree(
   const objects = new CommitStreamWriter(repository.algorithm);
   using jobs = acquireJobs(options.jobs);
   const progress = options.progress ?? silentProgress;
-  const roots = await addTree(root, repository.objects, objects, rules, { jobs: jobs.count, progress });
+  const roots = await addTree(root, repository.objects, objects, rules, {
+    jobs: jobs.count,
+    progress,
+    // A tree of its own is made of the commit, which takes as much memory.
+    consume: imageTree === undefined,
+  });
+  await freeMemory(objects.length);
   const details: Commit = {
     metadata: metadataOf(options),
     parent: options.parent,
@@ -72,6 +78,15 @@ export async function commitTree(
   objects.add(commit, bytes);
   const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames, imageTree });
   return { ...stored, details };
+}
+
+const MANY_OBJECTS = 5000;
+
+/** Until the next turn of the event loop, what has gone out of use may still be found on the stack. */
+async function freeMemory(objects: number): Promise<void> {
+  if (objects < MANY_OBJECTS) return;
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  Bun.gc(true);
 }
 
 function metadataOf({ metadata = [], ref }: CommitTreeOptions): Commit["metadata"] {
