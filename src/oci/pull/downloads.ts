@@ -37,6 +37,7 @@ export class Downloads implements Disposable {
   #underWay = 0;
   #uncollected = 0;
   #room: (() => void) | undefined;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(transfers: readonly Transfer[], { onArrival, onResume, readMeanwhile }: DownloadOptions) {
     this.#transfers = transfers;
@@ -49,10 +50,14 @@ export class Downloads implements Disposable {
     this.arrivals = Arrivals.of(transfers.length);
   }
 
+  /** Whether a blob could not be fetched. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Fetches all blobs. @throws the first failure, when all connections have ended. */
   async run(): Promise<void> {
     const running: Promise<void>[] = [];
-    let failure: { error: unknown } | undefined;
     const { signal } = this.#abort;
     for (const [index, { size }] of this.#transfers.entries()) {
       await this.#roomFor(size);
@@ -60,7 +65,7 @@ export class Downloads implements Disposable {
       this.#bytesOnDisk += size;
       this.#underWay++;
       const fetched = this.#fetch(index).catch((error) => {
-        failure ??= { error };
+        this.#failure ??= { error };
         this.stop();
       });
       const ended = fetched.then(() => {
@@ -70,7 +75,7 @@ export class Downloads implements Disposable {
       running.push(ended);
     }
     await Promise.all(running);
-    if (failure !== undefined) throw failure.error;
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /** The blob was read to its end and found to be right. */

@@ -74,8 +74,8 @@ interface Batch {
   /** Undefined to do the work in this thread. */
   readonly pool: WorkerPool | undefined;
   readonly statistics: SplitStatistics;
-  /** Called when a blob is fetched of which an earlier run has brought a part. */
-  readonly onResume?: () => void;
+  /** Called when it may be wrong what an earlier run has brought of a blob; that is gone then. */
+  readonly onStale?: () => void;
 }
 
 /** Layers whose blobs are in files. */
@@ -134,15 +134,15 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
       if (kindOf(error) !== "Unsupported") break;
     }
   }
-  let isResumed = false;
+  let isStale = false;
   const fetchRest = () =>
     fetchAndSplit(
       {
         ...batch,
         layers: layers.filter(({ id }) => !linked.has(id)),
         options: { ...options, onLayer },
-        onResume: () => {
-          isResumed = true;
+        onStale: () => {
+          isStale = true;
         },
       },
       remote,
@@ -151,8 +151,7 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
   try {
     await fetchRest();
   } catch (error) {
-    if (!isResumed || !isAboutContent(error)) throw error;
-    // It may be what an earlier run has left that was wrong; that is gone now.
+    if (!isStale) throw error;
     await fetchRest();
   }
 }
@@ -182,13 +181,14 @@ async function fetchAndSplit(
 
 /** @param transfers of the blobs that are not here yet. */
 async function split(
-  { repository, layers, options, pool, statistics, onResume }: Batch,
+  { repository, layers, options, pool, statistics, onStale }: Batch,
   tasks: readonly LayerTask[],
   transfers?: readonly Transfer[],
 ): Promise<void> {
   const threads = pool?.size ?? 1;
   const slabs = createSlabs(threads);
   const progress = new ProgressReader(tasks, options.progress);
+  let isResumed = false;
   using downloads =
     transfers &&
     new Downloads(transfers, {
@@ -197,7 +197,7 @@ async function split(
         // What a plan puts in front of what it fetches is not transported at all.
         if (tasks[index]!.plan !== undefined) return;
         progress.resumed(index, bytes);
-        onResume?.();
+        isResumed = true;
       },
       readMeanwhile: pool !== undefined,
     });
@@ -242,15 +242,19 @@ async function split(
       ]);
     }
   } catch (error) {
-    // Nobody knows which bytes are the wrong ones: the next attempt begins anew.
-    if (isAboutContent(error)) downloads?.discard();
+    // Nobody knows which bytes are the wrong ones: the next attempt begins anew. What is damaged may look like
+    // anything to those who read it; but a registry that refuses a request says nothing about what it has sent.
+    if (downloads !== undefined && (downloads.failed ? kindOf(error) === "Corrupt" : isAboutContent(error))) {
+      downloads.discard();
+      if (isResumed) onStale?.();
+    }
     throw error;
   } finally {
     clearInterval(timer);
   }
 }
 
-/** Whether something that was fetched can't be what it should be: what is damaged may look like anything. */
+/** Whether what was fetched can't be used, or couldn't be fetched in such parts. */
 function isAboutContent(error: unknown): boolean {
   const kind = kindOf(error);
   return kind === "Corrupt" || kind === "Invalid" || kind === "Unsupported";

@@ -73,6 +73,23 @@ describe.each<Packing>(["plain", "gzip", "zstd"])("a layer packed as %s", (packi
   });
 });
 
+test("what has arrived is kept when the registry refuses to send the rest", async () => {
+  using dir = tempDir();
+  const { layout, digest } = sample(dir, "gzip");
+  await using registry = await startRegistry();
+  registry.content.addLayout("app", layout);
+  using repository = newRepository(dir.join("repository"), SHA256);
+  registry.fault(`/v2/app/blobs/${digest}`, { cutAfter: 30_000 });
+  registry.fault(`/v2/app/blobs/${digest}`, { status: 400 }, { from: 2 });
+  expect(await pullFrom(registry, repository).catch(describeError)).toContain("HTTP status 400");
+  const part = dir.join("repository", "tmp", digest.replace(":", "-"));
+  expect(readFileSync(part).length).toBe(30_000);
+  registry.fault(`/v2/app/blobs/${digest}`, { status: 400 });
+  expect(await pullFrom(registry, repository).catch(describeError)).toContain("HTTP status 400");
+  expect(readFileSync(part).length).toBe(30_000);
+  expect((await pullFrom(registry, repository)).tag).toBe("t");
+});
+
 test("what is left of a layer that has come by other means goes", async () => {
   using dir = tempDir();
   const { layout, digest } = sample(dir, "gzip");
