@@ -24,7 +24,10 @@ const MAX_DATA_SIZE = 2 ** 31;
 export class CommitStreamWriter implements ObjectLookup {
   readonly #algorithm: Algorithm;
   readonly #checksums = new DigestTable(CHECKSUM_SIZE);
-  readonly #data: Uint8Array[] = [];
+  /** The data of all objects, in the order of their arrival: a view of each would take more memory than it. */
+  #data = Buffer.alloc(64 * 1024);
+  /** Where the data of each object ends. */
+  readonly #ends: number[] = [];
   /** Index into `#externals`, or NONE. */
   readonly #external: number[] = [];
   readonly #externals: DigestTable;
@@ -48,19 +51,19 @@ export class CommitStreamWriter implements ObjectLookup {
     if (index < 0) return undefined;
     const external = this.#external[index]!;
     return {
-      data: this.#data[index]!,
+      data: this.#dataOf(index),
       external: external === NONE ? undefined : this.#externalId(external),
     };
   }
 
   /**
    * Adds an object that has been verified; one that is there already stays as it is.
-   * @param data kept, not copied; see `CommitTable` for what it is.
+   * @param data copied; see `CommitTable` for what it is.
    */
   add(checksum: Checksum, data: Uint8Array, external?: ObjectId): void {
     if (this.has(checksum)) return;
     this.#checksums.indexOfBytes(this.#key, 0);
-    this.#data.push(data);
+    this.#append(data);
     this.#external.push(external === undefined ? NONE : this.#externals.indexOf(external));
   }
 
@@ -81,7 +84,8 @@ export class CommitStreamWriter implements ObjectLookup {
     const count = this.length;
     const order = this.#sorted();
     const dataStart = CHECKSUMS_AT + (CHECKSUM_SIZE + ENTRY_SIZE) * count;
-    const dataSize = this.#data.reduce((sum, { length }) => sum + alignUp(length, DATA_ALIGNMENT), 0);
+    let dataSize = 0;
+    for (let i = 0; i < count; i++) dataSize += alignUp(this.#lengthOf(i), DATA_ALIGNMENT);
     if (dataSize > MAX_DATA_SIZE)
       throw new CfsError(
         "Unsupported",
@@ -103,7 +107,7 @@ export class CommitStreamWriter implements ObjectLookup {
       );
       const bucket = BUCKETS_AT + checksums[index * CHECKSUM_SIZE]! * 4;
       table.writeUInt32LE(table.readUInt32LE(bucket) + 1, bucket);
-      const data = this.#data[index]!;
+      const data = this.#dataOf(index);
       const external = this.#external[index]!;
       const entry = CHECKSUMS_AT + CHECKSUM_SIZE * count + position * ENTRY_SIZE;
       table.writeUInt32LE(offset / DATA_ALIGNMENT, entry);
@@ -121,6 +125,29 @@ export class CommitStreamWriter implements ObjectLookup {
     const ids = new ObjectIdTable(objects.bytes(), this.#algorithm, "object references");
     for (const id of ids) writer.addObject(id);
     return { table, objects: ids };
+  }
+
+  #append(data: Uint8Array): void {
+    const start = this.#ends.at(-1) ?? 0;
+    const end = start + data.length;
+    if (end > MAX_DATA_SIZE)
+      throw new CfsError("Unsupported", `the metadata of the commit has ${end} bytes, which is too much`);
+    if (end > this.#data.length) {
+      const larger = Buffer.alloc(Math.max(end, this.#data.length * 2));
+      larger.set(this.#data.subarray(0, start));
+      this.#data = larger;
+    }
+    this.#data.set(data, start);
+    this.#ends.push(end);
+  }
+
+  #lengthOf(index: number): number {
+    return this.#ends[index]! - (this.#ends[index - 1] ?? 0);
+  }
+
+  /** A view that is valid as long as nothing is added. */
+  #dataOf(index: number): Uint8Array {
+    return this.#data.subarray(this.#ends[index - 1] ?? 0, this.#ends[index]);
   }
 
   /** Indices in the order of their checksums. */

@@ -50,8 +50,8 @@ class TreeBuilder {
   readonly #objects: ObjectLookup;
   readonly #clean: boolean;
   readonly #seen = new Set<Checksum>();
-  readonly #trees = new Map<Checksum, DirTree>();
   readonly #stats = new Map<Checksum, Stat>();
+  readonly #leafStats = new Map<string, Stat>();
   readonly #leaves = new Map<Checksum, Leaf>();
   #entries = 0;
 
@@ -94,13 +94,9 @@ class TreeBuilder {
     return result;
   }
 
+  /** Read again where a directory is there again: to keep them all would take more memory than the tree. */
   #tree(checksum: Checksum): DirTree {
-    let tree = this.#trees.get(checksum);
-    if (tree === undefined) {
-      tree = parseDirTree(this.take(checksum, "dirtree").data);
-      this.#trees.set(checksum, tree);
-    }
-    return tree;
+    return parseDirTree(this.take(checksum, "dirtree").data);
   }
 
   #stat(checksum: Checksum): Stat {
@@ -127,7 +123,7 @@ class TreeBuilder {
     const headerLength = archiveHeaderLength(data);
     const { header, size } = parseArchiveHeader(data.subarray(0, headerLength));
     const { mode, uid, gid, target } = header;
-    const stat: Stat = { mode: mode & 0o7777, uid, gid, ...NO_TIME, xattrs: this.#xattrs(header.xattrs) };
+    const stat = this.#leafStat(mode & 0o7777, uid, gid, header.xattrs);
     const content = data.subarray(headerLength);
     if (external !== undefined && content.length > 0)
       throw new CfsError("Corrupt", `Unexpected trailing file data of ${checksum}`);
@@ -136,6 +132,18 @@ class TreeBuilder {
     if (content.length !== size)
       throw new CfsError("Corrupt", `file ${checksum} has ${content.length} bytes instead of ${size}`);
     return leaf(stat, { type: "inline", data: byteString(content) });
+  }
+
+  /** Most files have one of a few. */
+  #leafStat(mode: number, uid: number, gid: number, xattrs: readonly XattrPair[]): Stat {
+    if (xattrs.length > 0) return { mode, uid, gid, ...NO_TIME, xattrs: this.#xattrs(xattrs) };
+    const key = `${mode}:${uid}:${gid}`;
+    let stat = this.#leafStats.get(key);
+    if (stat === undefined) {
+      stat = { mode, uid, gid, ...NO_TIME, xattrs: NO_XATTRS };
+      this.#leafStats.set(key, stat);
+    }
+    return stat;
   }
 
   #xattrs(pairs: readonly XattrPair[]): Xattrs {

@@ -167,37 +167,41 @@ async function fetchCommit(
   const first = [broughtIn, record].filter((objects) => objects !== undefined);
   const bases = [...first, ...options.bases.map(lookup)];
   const counts = new PullProgress(progress, commit);
-  let files = 0;
-  await using fetcher = new FileFetcher(repository, source, {
-    jobs: jobs.count,
-    onFile: (checksum, data, external) => {
-      objects.add(checksum, data, external);
-      record?.add(checksum, data, external);
-    },
-    onBytes: (bytes) => counts.addBytes(bytes),
-  });
-  const walk = new ObjectWalk(source, objects, {
-    bases,
-    onFile: (checksum) => {
-      if (fetcher.failure !== undefined) throw fetcher.failure.error;
-      files++;
-      fetcher.add(checksum);
-    },
-    onFetched: (checksum, bytes) => record?.add(checksum, bytes),
-    onCommit: async (object) => {
-      await options.onCommit?.(object);
-      const { parent } = object;
-      const found = parent && tolerate(progress, () => openCommit(repository, parent));
-      if (found) bases.push(lookup(found));
-    },
-  });
-  await walk.run(commit);
-  await fetcher.finish();
-  counts.done(walk.fetched, files);
+  const collect = async () => {
+    let files = 0;
+    await using fetcher = new FileFetcher(repository, source, {
+      jobs: jobs.count,
+      onFile: (checksum, data, external) => {
+        objects.add(checksum, data, external);
+        record?.add(checksum, data, external);
+      },
+      onBytes: (bytes) => counts.addBytes(bytes),
+    });
+    const walk = new ObjectWalk(source, objects, {
+      bases,
+      onFile: (checksum) => {
+        if (fetcher.failure !== undefined) throw fetcher.failure.error;
+        files++;
+        fetcher.add(checksum);
+      },
+      onFetched: (checksum, bytes) => record?.add(checksum, bytes),
+      onCommit: async (object) => {
+        await options.onCommit?.(object);
+        const { parent } = object;
+        const found = parent && tolerate(progress, () => openCommit(repository, parent));
+        if (found) bases.push(lookup(found));
+      },
+    });
+    await walk.run(commit);
+    await fetcher.finish();
+    return { metadata: walk.fetched, files };
+  };
+  // The stream and the image are made when the threads have ended: together they would take half as much memory again.
+  const { metadata, files } = await collect();
+  counts.done(metadata, files);
   const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames: cleanXattrNames === true });
   record?.done();
   const { firstStream, stream, image, hasXattrs } = stored;
-  const metadata = walk.fetched;
   return { commit, verity: firstStream, stream, image, ref, metadata, files, hasXattrs, unchanged: false };
 }
 
