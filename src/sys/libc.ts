@@ -24,6 +24,7 @@ const SIGNATURES = {
   unlinkat: { args: [i32, ptr, i32], returns: i32 },
   mkdirat: { args: [i32, ptr, u32], returns: i32 },
   faccessat: { args: [i32, ptr, i32, i32], returns: i32 },
+  fcntl: { args: [i32, i32, ptr], returns: i32 },
   fchmod: { args: [i32, u32], returns: i32 },
   fchownat: { args: [i32, ptr, u32, u32, i32], returns: i32 },
   utimensat: { args: [i32, ptr, ptr, i32], returns: i32 },

@@ -17,7 +17,8 @@ import { bytesOf } from "../../src/bytes.ts";
 import { hexOf } from "../../src/ostree/commit-text.ts";
 import { archiveHeaderLength, FileHasher, parseArchiveHeader } from "../../src/ostree/file-header.ts";
 import { openDirectory } from "../../src/sys/dir.ts";
-import { AT_FDCWD, pathBytes } from "../../src/sys/file.ts";
+import { AT_FDCWD, O_RDWR, open, pathBytes } from "../../src/sys/file.ts";
+import { lockOpenFile } from "../../src/sys/ofd-lock.ts";
 import { readXattrs } from "../../src/sys/xattr.ts";
 import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 import { testNeeding } from "../support/skip.ts";
@@ -220,6 +221,21 @@ test("files of archives can be inflated by anyone", () => {
     }
   }
   expect(files).toBeGreaterThan(43);
+});
+
+testNeeding({ tool: "ostree" })("nothing is written while objects are removed", async () => {
+  const target = dir.join("locked");
+  runOk("export", "large", target, "--mode", "archive", "--reference", "r");
+  {
+    using lock = open(join(target, ".lock"), O_RDWR);
+    expect(lockOpenFile(lock, "exclusive", false)).toBe(true);
+    const args = ["--repo", repository, "ostree", "export", "canonical", target, "--reference", "s"];
+    const { code, stderr } = cfsctl(args, { timeoutMs: 1000 });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("waiting until nobody removes objects");
+  }
+  runOk("export", "canonical", target, "--reference", "s");
+  expect(ostree("prune", `--repo=${target}`, "--refs-only")).toContain("No unreachable objects");
 });
 
 describe("refused", () => {

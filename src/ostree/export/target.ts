@@ -10,6 +10,7 @@ import {
   fsync,
   O_CREAT,
   O_EXCL,
+  O_RDWR,
   O_WRONLY,
   openat,
   pathBytes,
@@ -18,6 +19,7 @@ import {
   unlinkat,
   writeAll,
 } from "../../sys/file.ts";
+import { lockOpenFile } from "../../sys/ofd-lock.ts";
 import type { Checksum } from "../checksum.ts";
 import { LocalRepository } from "../local/repository.ts";
 import type { RepositoryMode } from "../source.ts";
@@ -26,6 +28,9 @@ import { createOstreeRepository } from "./create-repository.ts";
 /** Modes of repositories that can be written to. */
 export const EXPORT_MODES = ["archive", "bare", "bare-user", "bare-user-only"] as const;
 export type ExportMode = (typeof EXPORT_MODES)[number];
+
+/** Who adds objects holds this file's lock together with others; who removes some, alone (libostree's locking). */
+const LOCK = ".lock";
 
 /** What libostree allows as a ref (`OSTREE_REF_REGEXP` in its ostree-core.c). */
 const REF = /^[A-Za-z0-9_][-._A-Za-z0-9]*(\/[A-Za-z0-9_][-._A-Za-z0-9]*)*$/;
@@ -48,8 +53,9 @@ export class ExportTarget implements AsyncDisposable {
   readonly #source: LocalRepository;
   readonly #top: Fd;
   readonly #tmp: Fd;
+  readonly #lock: Fd;
 
-  private constructor(path: string, mode: ExportMode, source: LocalRepository, top: Fd, tmp: Fd) {
+  private constructor(path: string, mode: ExportMode, source: LocalRepository, top: Fd, tmp: Fd, lock: Fd) {
     this.path = path;
     this.mode = mode;
     this.objectsFd = source.files.objectsFd;
@@ -57,13 +63,20 @@ export class ExportTarget implements AsyncDisposable {
     this.#source = source;
     this.#top = top;
     this.#tmp = tmp;
+    this.#lock = lock;
   }
 
   /**
+   * Waits while somebody removes objects from the repository, and keeps others from doing so as long as it is open.
    * @param mode the repository is made with, when it is not there; else it must be of this mode.
+   * @param onWait called before waiting.
    * @throws CfsError NotFound, Invalid, Unsupported
    */
-  static async open(path: string, mode: ExportMode | undefined): Promise<ExportTarget> {
+  static async open(
+    path: string,
+    mode: ExportMode | undefined,
+    onWait: () => void = () => undefined,
+  ): Promise<ExportTarget> {
     if (!existsat(AT_FDCWD, `${pathBytes(path)}/config`)) {
       if (mode === undefined) {
         throw new CfsError("NotFound", `there is no ostree repository at ${path}`, {
@@ -80,7 +93,12 @@ export class ExportTarget implements AsyncDisposable {
       using stack = new DisposableStack();
       const top = stack.use(openDirectory(AT_FDCWD, pathBytes(path), path));
       const tmp = stack.use(openDirectoryPath(top, ["tmp"], true));
-      const target = new ExportTarget(path, found, source, top, tmp);
+      const lock = stack.use(openat(top.fd, LOCK, O_RDWR | O_CREAT, 0o640, `${path}/${LOCK}`));
+      if (!lockOpenFile(lock, "shared", false)) {
+        onWait();
+        lockOpenFile(lock, "shared", true);
+      }
+      const target = new ExportTarget(path, found, source, top, tmp, lock);
       stack.move();
       return target;
     } catch (error) {
@@ -116,6 +134,7 @@ export class ExportTarget implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#lock.close();
     this.#tmp.close();
     this.#top.close();
     await this.#source[Symbol.asyncDispose]();
