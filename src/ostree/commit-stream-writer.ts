@@ -67,11 +67,16 @@ export class CommitStreamWriter implements ObjectLookup {
     this.#external.push(external === undefined ? NONE : this.#externals.indexOf(external));
   }
 
-  /** @param commit must have been added. @throws CfsError Unsupported when the table gets too large. */
+  /**
+   * To be called once; the objects are then in the table of the result, and here no more.
+   * @param commit must have been added.
+   * @throws CfsError Unsupported when the table gets too large.
+   */
   finish(commit: Checksum): FinishedCommitStream {
     const writer = new SplitstreamWriter(this.#algorithm, CONTENT_OSTREE_COMMIT);
     const { table, objects } = this.#table(commit, writer);
-    writer.inline(table);
+    this.#data = Buffer.alloc(0);
+    writer.inlineWhole(table);
     const { stream } = writer.finish();
     const body = new Uint8Array(stream.length);
     stream.drain((piece) => body.set(piece));

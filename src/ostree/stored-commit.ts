@@ -57,7 +57,9 @@ export function storeCommit(
   const { algorithm } = repository;
   const finished = objects.finish(commit);
   const { table } = finished;
+  collectGarbage(table);
   const { root, hasXattrs, objectCount } = buildCommitTree(table, commit, treeOptions);
+  collectGarbage(table);
   if (objectCount !== table.length) {
     throw new TypeError(
       `${table.length - objectCount} of ${table.length} objects are not part of the commit`,
@@ -72,6 +74,13 @@ export function storeCommit(
   linkStream(repository, commitStreamName(commit), stream);
   if (ref !== undefined) writeCommitRef(repository, ref, commit);
   return { commit, stream, table, image, firstStream, hasXattrs };
+}
+
+/** So many objects leave so much behind at each step that it shows; of fewer it does not. */
+const MANY_OBJECTS = 25_000;
+
+function collectGarbage({ length }: CommitTable): void {
+  if (length > MANY_OBJECTS) Bun.gc(true);
 }
 
 /** The content of a file, which another commit has brought into the repository, is not there any more. */

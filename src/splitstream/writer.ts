@@ -59,6 +59,16 @@ export class SplitstreamWriter {
     this.#inlineBytes += bytes.length;
   }
 
+  /** As `inline`, for all bytes up to the next reference or the end: they are not copied. */
+  inlineWhole(bytes: Uint8Array<ArrayBufferLike>): void {
+    this.#flushInline();
+    if (bytes.length === 0) return;
+    this.#inlineBytes += bytes.length;
+    this.#writeRecord(-bytes.length);
+    this.#compressor.write(bytes, this.#toStream);
+    this.#streamSize += BigInt(bytes.length);
+  }
+
   /**
    * The next `size` bytes of the stream are those of an object.
    * @returns its index in object_refs.
