@@ -9,6 +9,7 @@ import { encodeCommit, parseCommit } from "../../src/ostree/objects.ts";
 import { pullCommit } from "../../src/ostree/pull/pull.ts";
 import { findRemote, openRemote, type TrustOptions } from "../../src/ostree/remote/open-remote.ts";
 import type { RemoteSettings } from "../../src/ostree/remote/remote-settings.ts";
+import { CERTIFICATES } from "../support/certificates.ts";
 import { testNeeding } from "../support/skip.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { ArchiveMaker } from "./archive-maker.ts";
@@ -287,4 +288,47 @@ describe("configuration", () => {
     expect(first.requests.some((path) => path.startsWith("/objects/"))).toBe(false);
     expect(second.requests.every((path) => path.startsWith("/objects/"))).toBe(true);
   });
+});
+
+describe("https", () => {
+  const settings = (url: string, tls: Partial<RemoteSettings["tls"]>): RemoteSettings => ({
+    ...findRemote(url, { root: "" }, {}),
+    tls: { permissive: false, ...tls },
+  });
+
+  test("the authority is that of the machine, or the one that is named, or does not matter", async () => {
+    using secure = await serveFiles(made.path, { tls: true });
+    expect(await attempt(settings(secure.url, {}))).toContain("the certificate's authority is not trusted");
+    expect(await attempt(settings(secure.url, { caPath: CERTIFICATES.ca }))).toBe("pulled");
+    expect(await attempt(settings(secure.url, { permissive: true }))).toBe("pulled");
+    expect(await attempt(settings(secure.url, { caPath: `${CERTIFICATES.ca}.missing` }))).toContain(
+      "can't be read",
+    );
+  });
+
+  test("a server that wants a certificate of the client", async () => {
+    using secure = await serveFiles(made.path, { tls: true, clientCertificate: true });
+    const clientCertificate = { certPath: CERTIFICATES.clientCert, keyPath: CERTIFICATES.clientKey };
+    expect(await attempt(settings(secure.url, { caPath: CERTIFICATES.ca, clientCertificate }))).toBe(
+      "pulled",
+    );
+    expect(await attempt(settings(secure.url, { caPath: CERTIFICATES.ca }))).not.toBe("pulled");
+  });
+});
+
+test("user and password of a URL go to its server only", async () => {
+  using elsewhere = await serveFiles(made.path);
+  using first = await serveFiles(made.path);
+  const seen: (string | null)[] = [];
+  const strangers: (string | null)[] = [];
+  elsewhere.fault = (_path, { headers }) => void strangers.push(headers.get("authorization"));
+  first.fault = (path, { headers }) => {
+    seen.push(headers.get("authorization"));
+    if (!path.startsWith("/objects/")) return undefined;
+    return { status: 302, headers: { Location: `${elsewhere.url}${path}` } };
+  };
+  const url = first.url.replace("//", "//user:p%40ss@");
+  expect(await attempt(findRemote(url, { root: "" }, {}))).toBe("pulled");
+  expect(new Set(seen)).toEqual(new Set([`Basic ${Buffer.from("user:p@ss").toString("base64")}`]));
+  expect(new Set(strangers)).toEqual(new Set([null]));
 });

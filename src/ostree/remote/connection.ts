@@ -15,11 +15,11 @@ const ADVICE: Advice = {
 
 /** How connections to a remote are made. @throws CfsError Io, Invalid when its certificates can't be read */
 export function connectionSettings({ proxy, tls }: RemoteSettings): ConnectionSettings {
-  const variables = claimProxyVariables();
+  const variables = { ...process.env, ...claimProxyVariables() };
   const files = tlsFiles(tls);
   return {
     tls: () => files,
-    proxy: (url) => proxy ?? proxyFor(url, { ...process.env, ...variables }),
+    proxy: (url) => proxy ?? proxyFor(url, variables),
     advice: ADVICE,
   };
 }

@@ -24,10 +24,15 @@ export function publicUrl(url: URL): string {
 
 /** @param path relative, of segments that are not percent-encoded yet. */
 export function urlWithin(base: URL, path: string): URL {
-  const url = new URL(base);
-  const segments = path.split("/").map((segment) => encodeURIComponent(segment).replaceAll("%2B", "+"));
-  url.pathname = `${base.pathname.replace(/\/+$/, "")}/${segments.join("/")}`;
-  return url;
+  return new URL(`${base.origin}${base.pathname.replace(/\/+$/, "")}/${encodePath(path)}${base.search}`);
+}
+
+function encodePath(path: string): string {
+  if (/^[\w./+-]*$/.test(path)) return path;
+  return path
+    .split("/")
+    .map((segment) => encodeURIComponent(segment).replaceAll("%2B", "+"))
+    .join("/");
 }
 
 /** Path of an object in a repository. @param extension `commit`, `filez`, … */
