@@ -31,6 +31,7 @@ export interface ExportReport {
 
 /** Less than this is done before a line about it could be read. */
 const PROGRESS_BYTES = 64 * 1024 * 1024;
+const MANY_OBJECTS = 5000;
 
 /**
  * Writes a commit into an ostree repository: files, then directories, then the commit, then the ref, each when what it
@@ -51,6 +52,8 @@ export async function exportCommit(
     if (type === "file") files.push(index);
     else metadata.push({ type, checksum, bytes: verified(type, checksum, table.dataAt(index)) });
   }
+  // Finding out what the objects are takes much more memory than the result.
+  if (table.length > MANY_OBJECTS) Bun.gc(true);
   const newFiles = await exportFiles(repository, table, files, target, options);
   const writer = new ObjectWriter(target, repository.objects);
   let newMetadata = 0;
