@@ -12,6 +12,7 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "match-objects": async () => (await import("./oci/chunked/match-objects.ts")).matchObjects,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
   "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,
+  "make-delta-part": async () => (await import("./ostree/delta/create/make-part.ts")).makePart,
   "store-ostree-files": async () => (await import("./ostree/pull/file-job.ts")).storeFiles,
   "ostree-checksums": async () => (await import("./ostree/commit/checksum-job.ts")).computeChecksums,
   "ostree-export": async () => (await import("./ostree/export/export-job.ts")).exportFiles,

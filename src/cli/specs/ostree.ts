@@ -1,6 +1,7 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
+import { DELTA_COMMAND } from "./ostree-delta.ts";
 import { COMMIT_COMMAND, EXPORT_COMMAND } from "./ostree-write.ts";
 
 const SOURCE: PositionalSpec = {
@@ -155,6 +156,7 @@ export const OSTREE_COMMAND: CommandSpec = {
       load: () => import("../commands/ostree/pull-local.ts"),
     },
     APPLY_DELTA,
+    DELTA_COMMAND,
     COMMIT_COMMAND,
     EXPORT_COMMAND,
     {
