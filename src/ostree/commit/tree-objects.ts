@@ -33,11 +33,16 @@ export async function addTree(
   options: ChecksumOptions & { readonly consume: boolean },
 ): Promise<RootObjects> {
   const tree = new TreeObjects(store, objects, rules, options.consume);
-  tree.addFiles(root, "");
+  // Reading the tree and looking at its files leaves much behind that nobody needs.
+  const isLarge = tree.addFiles(root, "") > MANY_FILES;
+  if (isLarge) Bun.gc(true);
   await tree.finishFiles(options);
+  if (isLarge) Bun.gc(true);
   const { tree: rootTree, meta: rootMeta } = tree.addDirectory(root, "");
   return { rootTree, rootMeta };
 }
+
+const MANY_FILES = 5000;
 
 /** A file whose checksum takes reading an object. */
 interface PendingFile {
@@ -67,8 +72,8 @@ class TreeObjects {
     this.#checksums = new FileChecksums(store.handle);
   }
 
-  /** Everything but directories. */
-  addFiles(directory: Directory, path: ByteString): void {
+  /** Everything but directories. @returns how many there are so far. */
+  addFiles(directory: Directory, path: ByteString): number {
     for (const [name, node] of directory.entries) {
       const child = `${path}/${name}`;
       if (node.kind === "directory") this.addFiles(node, child);
@@ -78,6 +83,7 @@ class TreeObjects {
           at(child, () => this.#file(node)),
         );
     }
+    return this.#files.size;
   }
 
   async finishFiles(options: ChecksumOptions): Promise<void> {
