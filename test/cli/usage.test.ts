@@ -174,7 +174,9 @@ describe("wrong usage", () => {
 test("a run-time error is one line and exit code 1", () => {
   const { code, stdout, stderr } = cfsctl(["--repo", "/nonexistent/repository", "images"]);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-  expect(stderr).toMatch(/^cfsctl: error: .*\/nonexistent\/repository.*No such file or directory.*\n(hint: .*\n)?$/);
+  expect(stderr).toMatch(
+    /^cfsctl: error: .*\/nonexistent\/repository.*No such file or directory.*\n(hint: .*\n)?$/,
+  );
 });
 
 test("--debug adds where the error came from", () => {

@@ -19,8 +19,10 @@ export const XZ = 0x78;
 const MEMORY_LIMIT = 8 * 1024 * 1024;
 /** Bytes that are inflated from one garbage collection to the next: the pieces pile up, as they lie outside of the heap. */
 const COLLECT_EVERY = 4 * 1024 * 1024;
-/** What a part may have beside the content of its objects, and beside as much again: patches are larger than what
- * they make when little of the old file is in it. */
+/**
+ * What a part may have beside the content of its objects, and beside as much again: patches are larger than what they
+ * make when little of the old file is in it.
+ */
 const ALLOWANCE = 16 * 1024 * 1024;
 
 /** Bytes that a part may inflate to, and that its objects may have. */

@@ -1,10 +1,10 @@
 import { CfsError, describeError, kindOf } from "../../../src/errors.ts";
+import type { Timeouts } from "../../../src/http/client.ts";
+import type { RetryPolicy } from "../../../src/http/retry.ts";
 import type { Descriptor } from "../../../src/oci/descriptor.ts";
 import { computeDigest, type OciDigest } from "../../../src/oci/digest.ts";
 import { type ClientOptions, openRegistryRepository } from "../../../src/oci/registry/client.ts";
-import type { Timeouts } from "../../../src/http/client.ts";
 import { parseDockerReference } from "../../../src/oci/registry/reference.ts";
-import type { RetryPolicy } from "../../../src/http/retry.ts";
 import type {
   Credentials,
   RegistryConfiguration,
