@@ -20,10 +20,13 @@ export function memoryRange(bytes: Uint8Array): ByteRange {
 
 /** @param size of the file. The caller closes it. */
 export function fileRange(file: Fd, size: number): ByteRange {
+  // Used again and again: else the garbage of a part is as large as the part.
+  let buffer = new Uint8Array(0);
   return {
     size,
     read(start, end) {
-      const bytes = new Uint8Array(end - start);
+      if (end - start > buffer.length) buffer = new Uint8Array(end - start);
+      const bytes = buffer.subarray(0, end - start);
       if (pread(file.fd, bytes, start, file.path) !== bytes.length)
         throw new CfsError("Corrupt", `${file.path} ends unexpectedly`);
       return bytes;
