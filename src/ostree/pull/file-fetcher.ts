@@ -43,6 +43,8 @@ export class FileFetcher implements AsyncDisposable {
   #fetched: { checksum: Checksum; content: FetchedContent }[] = [];
   #fetchedBytes = 0;
   #fetching = 0;
+  /** Whether others have been given something that was fetched. */
+  #hasThreads = false;
 
   constructor(repository: Repository, source: OstreeSource, options: FileFetcherOptions) {
     this.#repository = repository;
@@ -183,12 +185,19 @@ export class FileFetcher implements AsyncDisposable {
   #submitFetched(): void {
     const fetched = this.#fetched;
     if (fetched.length === 0) return;
+    // What is nearly all there is to be stored is stored by the time that a thread has started.
+    const isAlone = !this.#hasThreads && this.#waiting.length === 0 && this.#fetchedBytes < 2 * BATCH_BYTES;
     this.#fetched = [];
     this.#fetchedBytes = 0;
     const checksums = fetched.map(({ checksum }) => checksum);
     const files = fetched.map(({ content }) => content);
     const { label } = this.#source;
     const batch = { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
+    if (isAlone) {
+      this.#track(async () => this.#take(checksums, storeFiles(batch)));
+      return;
+    }
+    this.#hasThreads = true;
     this.#submit(checksums, batch, [
       ...new Set(files.flatMap((content) => ("fd" in content ? [] : [content.buffer]))),
     ]);
