@@ -212,7 +212,7 @@ const FAULTS: Record<string, Fault> = {
         layers[1]!.digest = `md5:${"0".repeat(32)}`;
       },
     },
-    says: /blobs\/md5\/0+ does not exist/,
+    says: /digest algorithm md5 is not supported/,
   },
   "a layer of an unknown type": {
     image: {

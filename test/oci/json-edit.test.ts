@@ -26,9 +26,11 @@ describe("setting a member of a JSON text", () => {
     const key = fc.string().filter((name) => name !== "__proto__");
     const object = fc.dictionary(key, fc.jsonValue());
     fc.assert(
-      fc.property(object, key, key, fc.boolean(), (value, first, second, indented) => {
-        const text = JSON.stringify(value, null, indented ? 2 : 0);
-        const old = JSON.parse(text)[first];
+      fc.property(object, key, key, fc.boolean(), (drawn, first, second, indented) => {
+        const text = JSON.stringify(drawn, null, indented ? 2 : 0);
+        // -0 is not written as such
+        const value = JSON.parse(text);
+        const old = value[first];
         const isObject = typeof old === "object" && !Array.isArray(old);
         expect(JSON.parse(set(text, [first], "x"))).toEqual({ ...value, [first]: "x" });
         if (old !== undefined && !isObject) return;
