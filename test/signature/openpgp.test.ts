@@ -213,7 +213,8 @@ describe("damage", () => {
   });
 
   test("random and cut bytes are refused in words", () => {
-    const sources = ["rsa.gpg", "subkey.gpg", "rsa.sig", "message-zip.msg", "several.sig"].map(fixture);
+    // the first of several signatures is good without the others
+    const sources = ["rsa.gpg", "subkey.gpg", "rsa.sig", "message-zip.msg"].map(fixture);
     const cut = fc
       .tuple(fc.constantFrom(...sources), fc.nat(2000))
       .map(([bytes, length]) => bytes.subarray(0, Math.min(length, bytes.length - 1)));
