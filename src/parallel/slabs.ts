@@ -4,7 +4,7 @@
  */
 
 /** Bytes of data in a slab. */
-export const SLAB_SIZE = 2 * 1024 * 1024;
+export const SLAB_SIZE = 1 * 1024 * 1024;
 /** A tar entry with an external body takes two blocks of 512 bytes at least. */
 const MAX_ITEMS = SLAB_SIZE / 1024 + 1;
 /** Room for one digest of at most 64 bytes an item, and one for each 4096-byte block of pieces of large files. */
