@@ -320,7 +320,8 @@ describe("gets through", () => {
     expectImage(repository, await pull());
     expect(registry.sent(second()).length).toBe(2);
     expect(registry.traffic(second()).twice).toBeLessThanOrEqual(LOST_PER_BREAK);
-    expect(registry.traffic(first()).twice + registry.traffic(third()).twice).toBe(0);
+    // of the others, what was under way when they were given up is sent again
+    for (const other of [first(), third()]) expect(registry.sent(other).length).toBeLessThanOrEqual(2);
   }, 60_000);
 
   test.concurrent("an end by kill: the next one goes on", async () => {
