@@ -1,6 +1,6 @@
 import type { DockerReference } from "../registry/types.ts";
 
-/** A scope as it has to be compared with names, whose hosts are in lower case: `Quay.io/a` is `quay.io/a`. */
+/** A scope as it has to be compared with names, whose hosts are in lower case: `Registry.example/a` is `registry.example/a`. */
 export function comparableScope(scope: string): string {
   const slash = scope.indexOf("/");
   return slash < 0 ? scope.toLowerCase() : scope.slice(0, slash).toLowerCase() + scope.slice(slash);
