@@ -1,5 +1,6 @@
 import { type ByteString, display } from "../bytes.ts";
 import { withContext } from "../errors.ts";
+import { DoneBytes } from "../parallel/done-bytes.ts";
 import { workTogether } from "../parallel/together.ts";
 import type { Progress } from "../progress.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -38,7 +39,6 @@ export interface HashFilesPayload {
   readonly shared: SharedArrayBuffer;
 }
 
-const PROGRESS_INTERVAL_MS = 100;
 /** Less than this is done before a line about it could be read. */
 const PROGRESS_BYTES = 64 * 1024 * 1024;
 /** 1 MiB; larger files are hashed piece by piece. */
@@ -95,27 +95,24 @@ export function hashFiles(payload: HashFilesPayload): void {
 
 class HashTask {
   readonly #payload: HashFilesPayload;
-  readonly #onBytes: ((bytes: number) => void) | undefined;
   readonly #algorithm: Algorithm;
   readonly #buffer: BlockBuffer;
   readonly #store: ObjectStore | undefined;
   readonly #versions: Float64Array;
   readonly #digests: Buffer;
   readonly #next: Int32Array;
-  readonly #doneBytes: BigInt64Array;
-  #lastReport = performance.now();
+  readonly #done: DoneBytes;
 
   constructor(payload: HashFilesPayload, onBytes?: (bytes: number) => void) {
     preferSystemHash(payload.hash);
     this.#payload = payload;
-    this.#onBytes = onBytes;
     this.#algorithm = algorithmOf(payload.hash);
     this.#buffer = new BlockBuffer(BUFFER_BLOCKS, this.#algorithm);
     this.#store = payload.store && new ObjectStore(payload.store);
     this.#versions = new Float64Array(payload.versions);
     this.#digests = Buffer.from(payload.digests);
     this.#next = new Int32Array(payload.shared, 0, 1);
-    this.#doneBytes = new BigInt64Array(payload.shared, 8, 1);
+    this.#done = new DoneBytes(payload.shared, 8, onBytes);
   }
 
   /** Groups that nobody has begun. */
@@ -161,7 +158,7 @@ class HashTask {
     file.finish();
     const id = this.#buffer.digest(size);
     this.#store?.storeKnown(id, bytes);
-    this.#advance(size);
+    this.#done.add(size);
     return id;
   }
 
@@ -172,7 +169,7 @@ class HashTask {
         const piece = buffer.subarray(0, Math.min(buffer.length, size - offset));
         file.read(piece, offset);
         take(piece);
-        this.#advance(piece.length);
+        this.#done.add(piece.length);
       }
       file.finish();
     };
@@ -180,15 +177,6 @@ class HashTask {
     const hasher = new VerityHasher(this.#algorithm);
     readAll((piece) => hasher.update(piece));
     return hasher.digest();
-  }
-
-  #advance(bytes: number): void {
-    const done = Atomics.add(this.#doneBytes, 0, BigInt(bytes)) + BigInt(bytes);
-    if (this.#onBytes === undefined) return;
-    const now = performance.now();
-    if (now - this.#lastReport < PROGRESS_INTERVAL_MS) return;
-    this.#lastReport = now;
-    this.#onBytes(Number(done));
   }
 
   /** A directory of the scanned tree, reached without following any symbolic link. */

@@ -1,4 +1,5 @@
 import { CfsError } from "../../errors.ts";
+import { DoneBytes } from "../../parallel/done-bytes.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { pread } from "../../sys/file.ts";
 import { fstat } from "../../sys/stat.ts";
@@ -28,7 +29,6 @@ export interface ChecksumPayload {
 /** A thread takes on so many files at a time. */
 const GROUP = 32;
 const PIECE = 1024 * 1024;
-const PROGRESS_INTERVAL_MS = 100;
 
 /** The job of a worker thread: takes file after file until none is left. */
 export function computeChecksums(payload: ChecksumPayload): void {
@@ -37,7 +37,6 @@ export function computeChecksums(payload: ChecksumPayload): void {
 
 export class ChecksumTask {
   readonly #payload: ChecksumPayload;
-  readonly #onBytes: ((bytes: number) => void) | undefined;
   readonly #store: ObjectStore;
   readonly #objects: Buffer;
   readonly #sizes: Float64Array;
@@ -46,14 +45,12 @@ export class ChecksumTask {
   readonly #headerEnds: Uint32Array;
   readonly #checksums: Buffer;
   readonly #next: Int32Array;
-  readonly #doneBytes: BigInt64Array;
+  readonly #done: DoneBytes;
   readonly #piece = new Uint8Array(PIECE);
-  #lastReport = performance.now();
 
   /** @param onBytes hears, now and then, how many bytes all threads have done. */
   constructor(payload: ChecksumPayload, onBytes?: (bytes: number) => void) {
     this.#payload = payload;
-    this.#onBytes = onBytes;
     this.#store = new ObjectStore(payload.store);
     this.#objects = Buffer.from(payload.objects);
     this.#sizes = new Float64Array(payload.sizes);
@@ -62,7 +59,7 @@ export class ChecksumTask {
     this.#headerEnds = new Uint32Array(payload.headerEnds);
     this.#checksums = Buffer.from(payload.checksums);
     this.#next = new Int32Array(payload.shared, 0, 1);
-    this.#doneBytes = new BigInt64Array(payload.shared, 8, 1);
+    this.#done = new DoneBytes(payload.shared, 8, onBytes);
   }
 
   /** Groups that nobody has begun. */
@@ -110,17 +107,8 @@ export class ChecksumTask {
         throw new CfsError("Io", `${file.path} ends unexpectedly`);
       hasher.update(piece);
       offset += piece.length;
-      this.#advance(piece.length);
+      this.#done.add(piece.length);
     }
     this.#checksums.set(hasher.digest(), index * CHECKSUM_SIZE);
-  }
-
-  #advance(bytes: number): void {
-    const done = Atomics.add(this.#doneBytes, 0, BigInt(bytes)) + BigInt(bytes);
-    if (this.#onBytes === undefined) return;
-    const now = performance.now();
-    if (now - this.#lastReport < PROGRESS_INTERVAL_MS) return;
-    this.#lastReport = now;
-    this.#onBytes(Number(done));
   }
 }

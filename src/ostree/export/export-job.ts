@@ -1,4 +1,5 @@
 import { withContext } from "../../errors.ts";
+import { DoneBytes } from "../../parallel/done-bytes.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { ObjectIdTable } from "../../splitstream/format.ts";
 import { CommitTable } from "../commit-table.ts";
@@ -19,7 +20,6 @@ export interface ExportPayload {
 
 /** A thread takes on so many files at a time. */
 const GROUP = 32;
-const PROGRESS_INTERVAL_MS = 100;
 
 /** The job of a worker thread: takes file after file until none is left. */
 export function exportFiles(payload: ExportPayload): void {
@@ -27,18 +27,15 @@ export function exportFiles(payload: ExportPayload): void {
 }
 
 export class ExportTask {
-  readonly #onBytes: ((bytes: number) => void) | undefined;
   readonly #store: ObjectStore;
   readonly #writer: ObjectWriter;
   readonly #table: CommitTable;
   readonly #files: Uint32Array;
   readonly #next: Int32Array;
-  readonly #doneBytes: BigInt64Array;
-  #lastReport = performance.now();
+  readonly #done: DoneBytes;
 
   /** @param onBytes hears, now and then, how many bytes all threads have done. */
   constructor(payload: ExportPayload, onBytes?: (bytes: number) => void) {
-    this.#onBytes = onBytes;
     this.#store = new ObjectStore(payload.store);
     this.#writer = new ObjectWriter(payload.target, this.#store);
     const objects = new ObjectIdTable(
@@ -49,7 +46,7 @@ export class ExportTask {
     this.#table = new CommitTable(new Uint8Array(payload.table), objects);
     this.#files = new Uint32Array(payload.files);
     this.#next = new Int32Array(payload.shared, 0, 2);
-    this.#doneBytes = new BigInt64Array(payload.shared, 8, 1);
+    this.#done = new DoneBytes(payload.shared, 8, onBytes);
   }
 
   /** Groups that nobody has begun. */
@@ -86,19 +83,10 @@ export class ExportTask {
       // A copy: not everything takes shared memory.
       const data = new Uint8Array(this.#table.dataAt(index));
       const object = { data, external: this.#table.externalAt(index) };
-      if (this.#writer.writeFile(checksum, object, (bytes) => this.#advance(bytes)))
+      if (this.#writer.writeFile(checksum, object, (bytes) => this.#done.add(bytes)))
         Atomics.add(this.#next, 1, 1);
     } catch (error) {
       throw withContext(`file ${checksum}`, error);
     }
-  }
-
-  #advance(bytes: number): void {
-    const done = Atomics.add(this.#doneBytes, 0, BigInt(bytes)) + BigInt(bytes);
-    if (this.#onBytes === undefined) return;
-    const now = performance.now();
-    if (now - this.#lastReport < PROGRESS_INTERVAL_MS) return;
-    this.#lastReport = now;
-    this.#onBytes(Number(done));
   }
 }
