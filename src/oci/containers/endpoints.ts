@@ -45,11 +45,16 @@ function findRegistry(
 ): { table: RegistryTable; matched: number } | undefined {
   let best: { table: RegistryTable; matched: number } | undefined;
   for (const table of registries.values()) {
-    if (best !== undefined && table.prefix.length <= best.table.prefix.length) continue;
+    if (best !== undefined && !goesBefore(table.prefix, best.table.prefix)) continue;
     const matched = matchLength(name, table.prefix);
     if (matched !== undefined) best = { table, matched };
   }
   return best;
+}
+
+/** Longer prefixes go first; of two that are as long, the one that other tools read first, in the order of bytes. */
+function goesBefore(prefix: string, other: string): boolean {
+  return prefix.length === other.length ? prefix < other : prefix.length > other.length;
 }
 
 /** How many characters at the beginning of a name a prefix stands for; undefined when it does not match. */
