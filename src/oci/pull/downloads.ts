@@ -7,8 +7,6 @@ import type { Transfer, TransferFile } from "./transfers.ts";
 const MAX_CONNECTIONS = 6;
 /** Files that are being filled or read may have this many times the size of the largest one together. */
 const LARGEST_BLOBS_ON_DISK = 2;
-/** Left alone, the garbage collector lets the pieces that were written pile up to 40 MB. */
-const BYTES_PER_COLLECTION = 16 * 1024 * 1024;
 /** As much may be on the disk in any case. */
 const LEAST_BUDGET = 4 * 1024 * 1024;
 
@@ -35,7 +33,6 @@ export class Downloads implements Disposable {
   readonly #budget: number;
   #bytesOnDisk = 0;
   #underWay = 0;
-  #uncollected = 0;
   #room: (() => void) | undefined;
   #failure: { readonly error: unknown } | undefined;
 
@@ -122,11 +119,6 @@ export class Downloads implements Disposable {
         at += piece.length;
         this.arrivals.advance(index, at);
         this.#onArrival();
-        this.#uncollected += piece.length;
-        if (this.#uncollected >= BYTES_PER_COLLECTION) {
-          this.#uncollected = 0;
-          Bun.gc(true);
-        }
       }
       if (at !== size && !signal.aborted)
         throw new CfsError("Network", `${at} instead of ${size} bytes were sent`);
