@@ -1,5 +1,4 @@
 import { constants, createGzip, createZstdCompress } from "node:zlib";
-import { CfsError } from "../errors.ts";
 import { type Compression, Stepper } from "./sync.ts";
 
 /** What levels mean: gzip 1 to 9, zstd 1 to 22. More takes longer. */
@@ -37,7 +36,7 @@ class SteppedCompressor implements Compressor {
   write(data: Bytes, sink: Sink): void {
     for (let at = 0; at < data.length; ) {
       if (this.#filled === 0 && data.length - at >= BLOCK) {
-        this.#run(this.#onward, data.subarray(at, at + BLOCK), sink);
+        this.#stepper.drain(this.#onward, data.subarray(at, at + BLOCK), this.#out, sink);
         at += BLOCK;
         continue;
       }
@@ -46,28 +45,17 @@ class SteppedCompressor implements Compressor {
       this.#filled += piece.length;
       at += piece.length;
       if (this.#filled < BLOCK) return;
-      this.#run(this.#onward, this.#block, sink);
+      this.#stepper.drain(this.#onward, this.#block, this.#out, sink);
       this.#filled = 0;
     }
   }
 
   end(sink: Sink): void {
-    this.#run(this.#ending, this.#block.subarray(0, this.#filled), sink);
+    this.#stepper.drain(this.#ending, this.#block.subarray(0, this.#filled), this.#out, sink);
   }
 
   close(): void {
     this.#stepper.close();
-  }
-
-  #run(flush: number, data: Bytes, sink: Sink): void {
-    const out = this.#out;
-    for (let at = 0; ; ) {
-      const failure = this.#stepper.step(flush, data, at, data.length, out, 0, out.length);
-      if (failure !== undefined) throw new CfsError("Io", `compression failed (${failure})`);
-      at += this.#stepper.consumed;
-      if (this.#stepper.produced > 0) sink(out.subarray(0, this.#stepper.produced));
-      if (this.#stepper.produced < out.length && at === data.length) return;
-    }
   }
 }
 

@@ -1,5 +1,4 @@
 import { constants, createDeflateRaw } from "node:zlib";
-import { CfsError } from "../errors.ts";
 import { Stepper } from "./sync.ts";
 
 interface Resettable {
@@ -26,14 +25,6 @@ export class RawDeflater {
    * @param sink gets what comes out, in pieces that are valid until it returns.
    */
   write(data: Uint8Array, last: boolean, sink: (piece: Uint8Array) => void): void {
-    const out = this.#out;
-    const flush = last ? constants.Z_FINISH : constants.Z_NO_FLUSH;
-    for (let at = 0; ; ) {
-      const failure = this.#stepper.step(flush, data, at, data.length, out, 0, out.length);
-      if (failure !== undefined) throw new CfsError("Io", `compression failed (${failure})`);
-      at += this.#stepper.consumed;
-      if (this.#stepper.produced > 0) sink(out.subarray(0, this.#stepper.produced));
-      if (this.#stepper.produced < out.length && at === data.length) return;
-    }
+    this.#stepper.drain(last ? constants.Z_FINISH : constants.Z_NO_FLUSH, data, this.#out, sink);
   }
 }

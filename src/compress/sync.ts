@@ -68,6 +68,21 @@ export class Stepper {
     return this.#failure;
   }
 
+  /**
+   * Gives the library all of `input`; what comes out is given to `sink` and is only valid during the call.
+   * @param output where it is put; of any size.
+   * @throws CfsError Io
+   */
+  drain(flush: number, input: Bytes, output: Bytes, sink: (piece: Uint8Array) => void): void {
+    for (let at = 0; ; ) {
+      const failure = this.step(flush, input, at, input.length, output, 0, output.length);
+      if (failure !== undefined) throw new CfsError("Io", `compression failed (${failure})`);
+      at += this.consumed;
+      if (this.produced > 0) sink(output.subarray(0, this.produced));
+      if (this.produced < output.length && at === input.length) return;
+    }
+  }
+
   close(): void {
     this.#coder._handle.close();
   }
@@ -193,23 +208,12 @@ export class ZstdCompressor {
   /** Compresses `data`; what comes out is given to `sink` and is only valid during the call. */
   write(data: Bytes, sink: (chunk: Uint8Array) => void): void {
     // A call without data would already begin the frame, and an empty one would then get another header.
-    if (data.length > 0) this.#run(constants.ZSTD_e_continue, data, sink);
+    if (data.length > 0) this.#stepper.drain(constants.ZSTD_e_continue, data, this.#out, sink);
   }
 
   /** Ends the frame. */
   end(sink: (chunk: Uint8Array) => void): void {
-    this.#run(constants.ZSTD_e_end, NOTHING, sink);
+    this.#stepper.drain(constants.ZSTD_e_end, NOTHING, this.#out, sink);
     this.#stepper.close();
-  }
-
-  #run(flush: number, data: Bytes, sink: (chunk: Uint8Array) => void): void {
-    let at = 0;
-    for (;;) {
-      const failure = this.#stepper.step(flush, data, at, data.length, this.#out, 0, this.#out.length);
-      if (failure !== undefined) throw new CfsError("Io", `zstd compression failed (${failure})`);
-      at += this.#stepper.consumed;
-      if (this.#stepper.produced > 0) sink(this.#out.subarray(0, this.#stepper.produced));
-      if (this.#stepper.produced < this.#out.length && at === data.length) return;
-    }
   }
 }
