@@ -1,7 +1,15 @@
 import type { ByteString } from "../bytes.ts";
 import { byteString, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
-import { type Directory, directory, type Leaf, leaf, type Stat, type Xattrs } from "../tree/model.ts";
+import {
+  type Directory,
+  directory,
+  type Leaf,
+  leaf,
+  NO_XATTRS,
+  type Stat,
+  type Xattrs,
+} from "../tree/model.ts";
 import type { Checksum } from "./checksum.ts";
 import type { ObjectLookup, StoredObject } from "./commit-table.ts";
 import { archiveHeaderLength, isSymlink, parseArchiveHeader } from "./file-header.ts";
@@ -153,15 +161,18 @@ class TreeBuilder {
     if (pairs.length === 0) return NO_XATTRS;
     this.hasXattrs = true;
     if (!this.#clean) return new Map(pairs);
-    const cleaned = new Map<ByteString, ByteString>();
-    for (const [name, value] of pairs) {
-      const bare = name.endsWith("\0") ? name.slice(0, -1) : name;
-      if (cleaned.has(bare))
-        throw new CfsError("Corrupt", `the extended attribute '${display(bare)}' is there twice`);
-      cleaned.set(bare, value);
-    }
-    return cleaned;
+    return cleanNames(pairs);
   }
 }
 
-const NO_XATTRS: Xattrs = new Map();
+/** Without the NUL at the end of names. @throws CfsError Corrupt when two become the same */
+export function cleanNames(xattrs: Iterable<XattrPair>): Xattrs {
+  const cleaned = new Map<ByteString, ByteString>();
+  for (const [name, value] of xattrs) {
+    const bare = name.endsWith("\0") ? name.slice(0, -1) : name;
+    if (cleaned.has(bare))
+      throw new CfsError("Corrupt", `the extended attribute '${display(bare)}' is there twice`);
+    cleaned.set(bare, value);
+  }
+  return cleaned;
+}

@@ -1,10 +1,10 @@
-import { type ByteString, display } from "../../bytes.ts";
 import { readImage } from "../../erofs/reader.ts";
-import { CfsError, withContext } from "../../errors.ts";
+import { withContext } from "../../errors.ts";
 import { openImage, readImageFile } from "../../repository/images.ts";
 import type { Repository } from "../../repository/repository.ts";
 import type { Directory, Node, Xattrs } from "../../tree/model.ts";
 import { directories } from "../../tree/walk.ts";
+import { cleanNames } from "../tree.ts";
 
 /** The tree of an image that is named by its id or as `refs/NAME`. @throws CfsError NotFound, Corrupt */
 export function readImageTree(repository: Repository, name: string): Directory {
@@ -32,23 +32,12 @@ export function cleanXattrNames(root: Directory): void {
     if (stat.xattrs.size === 0) continue;
     let xattrs = cleaned.get(stat.xattrs);
     if (xattrs === undefined) {
-      xattrs = withoutNul(stat.xattrs);
+      xattrs = cleanNames(stat.xattrs);
       cleaned.set(stat.xattrs, xattrs);
       cleaned.set(xattrs, xattrs);
     }
     stat.xattrs = xattrs;
   }
-}
-
-function withoutNul(xattrs: Xattrs): Xattrs {
-  const result = new Map<ByteString, ByteString>();
-  for (const [name, value] of xattrs) {
-    const bare = name.endsWith("\0") ? name.slice(0, -1) : name;
-    if (result.has(bare))
-      throw new CfsError("Corrupt", `the extended attribute '${display(bare)}' is there twice`);
-    result.set(bare, value);
-  }
-  return result;
 }
 
 function* nodes(root: Directory): Generator<Node> {
