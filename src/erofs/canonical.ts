@@ -1,4 +1,4 @@
-import type { ByteString } from "../bytes.ts";
+import { type ByteString, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import type { Directory, Leaf } from "../tree/model.ts";
 import { countLinks, directories } from "../tree/walk.ts";
@@ -13,28 +13,35 @@ import {
 } from "./format.ts";
 import { looksLikeStub } from "./plan-tree.ts";
 import { DEFAULT_READ_LIMITS, type ExtraPairs, type ReadLimits, readImageVerbatim } from "./reader.ts";
+import { compareStructure, type StructureDifference, structureText } from "./structure.ts";
 import { writeImage } from "./writer.ts";
 
 type Pair = readonly [ByteString, ByteString];
 
 /**
- * Checks that an image is exactly what the writer makes of the tree in it: the format leaves no choice, so every
- * reserved field, order, offset, filter and padding byte is covered. Nothing that writing loses matters here: what
- * images of versions 0 and 1 add (whiteout table, markers of escaped whiteouts) is recognised one by one, and all else
- * is kept; nanoseconds are zero in images of version 2 to begin with.
+ * Compares an image with what the writer makes of the tree in it: the format leaves no choice, so every reserved field,
+ * order, offset, filter and padding byte is covered. Nothing that writing loses matters here: what images of versions 0
+ * and 1 add (whiteout table, markers of escaped whiteouts) is recognised one by one, and all else is kept; nanoseconds
+ * are zero in images of version 2 to begin with.
  *
- * @throws CfsError Corrupt: what the tree reader finds, or the offset of the first byte that differs.
+ * Takes the memory of the tree and of a second image.
+ *
+ * @param most how many differences to name.
+ * @returns where the image differs; nothing for a right one.
+ * @throws CfsError Corrupt when the tree can't be read, or holds what no image can.
  */
-export function checkCanonical(
+export function checkStructure(
   bytes: Uint8Array,
   algorithm: Algorithm,
+  most = 10,
   limits: ReadLimits = DEFAULT_READ_LIMITS,
-): void {
+): StructureDifference[] {
   const extra: ExtraPairs = new Map();
   const { root, version } = readImageVerbatim(bytes, algorithm, extra, limits);
   if (version !== 2) removeAdditions(root, version, extra);
   for (const pairs of extra.values()) {
-    if (pairs.length > 0) throw notCanonical(`an inode has the xattr "${pairs[0]![0]}" twice`);
+    if (pairs.length > 0)
+      return [{ path: undefined, what: `an inode has the xattr ${display(pairs[0]![0])} twice` }];
   }
   let rewritten: Uint8Array;
   try {
@@ -42,16 +49,23 @@ export function checkCanonical(
   } catch (cause) {
     throw new CfsError("Corrupt", "image holds a tree that cannot be written", { cause });
   }
-  if (Buffer.compare(rewritten, bytes) === 0) return;
-  if (rewritten.length !== bytes.length) {
-    throw notCanonical(`it has ${bytes.length} bytes instead of ${rewritten.length}`);
-  }
-  const at = rewritten.findIndex((byte, i) => byte !== bytes[i]);
-  throw notCanonical(`it differs at offset ${at}`);
+  if (Buffer.compare(rewritten, bytes) === 0) return [];
+  return [...compareStructure(bytes, rewritten).take(most)];
 }
 
-function notCanonical(how: string): CfsError {
-  return new CfsError("Corrupt", `Invalid image: not what its tree gives when written: ${how}`);
+/**
+ * The same for who only wants right images.
+ * @throws CfsError Corrupt: what the tree reader finds, or the first difference.
+ */
+export function checkCanonical(
+  bytes: Uint8Array,
+  algorithm: Algorithm,
+  limits: ReadLimits = DEFAULT_READ_LIMITS,
+): void {
+  const [difference] = checkStructure(bytes, algorithm, 1, limits);
+  if (difference === undefined) return;
+  const text = structureText(difference);
+  throw new CfsError("Corrupt", `Invalid image: not what its tree gives when written: ${text}`);
 }
 
 /** Takes off what the writer adds for whiteouts, where all of it is there. */
