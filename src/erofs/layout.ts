@@ -129,7 +129,6 @@ export class Layout {
 
   #setSymlink(target: ByteString): void {
     const size = target.length;
-    if (size === 0) throw new CfsError("Invalid", "symlink target is empty");
     if (size > MAX_SYMLINK) {
       throw new CfsError("Invalid", `symlink target of ${size} bytes; the limit is ${MAX_SYMLINK}`);
     }

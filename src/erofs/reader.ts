@@ -246,9 +246,8 @@ class TreeReader {
       case S_IFLNK: {
         const target = this.#image.data(inode);
         if (target.length > MAX_SYMLINK) throw longTarget(name, target.length);
-        if (target === "" || target.includes("\0")) {
-          throw invalidImage(`symlink target for "${display(name)}" is empty or holds a NUL byte`);
-        }
+        if (target.includes("\0"))
+          throw invalidImage(`symlink target for "${display(name)}" holds a NUL byte`);
         return { type: "symlink", target };
       }
       case S_IFCHR:
