@@ -1,7 +1,7 @@
 import { CfsError } from "../../errors.ts";
+import type { Fetcher, FetchRequest } from "../../http/fetcher.ts";
 import type { Checksum } from "../checksum.ts";
 import type { FetchedFile } from "../source.ts";
-import type { Fetcher, FetchRequest } from "./fetcher.ts";
 import { objectPath } from "./remote-url.ts";
 
 /** Files up to this size are handed over in one piece. */

@@ -1,5 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
-import { Fetcher, type FetcherOptions } from "./fetcher.ts";
+import { Fetcher, type FetcherOptions } from "../../http/fetcher.ts";
 import { parseRepositoryUrl } from "./remote-url.ts";
 
 const PREFIX = "mirrorlist=";

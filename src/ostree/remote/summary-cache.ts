@@ -1,12 +1,12 @@
 import { fromText, toText } from "../../bytes.ts";
 import { describeError } from "../../errors.ts";
+import { publicUrl } from "../../http/file-url.ts";
 import type { Progress } from "../../progress.ts";
 import { listRefs, removeRef } from "../../repository/refs.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { linkStream, openStream } from "../../repository/streams.ts";
 import { SplitstreamWriter, toBytes } from "../../splitstream/writer.ts";
 import { type Checksum, checksumBytes, checksumOf, computeChecksum } from "../checksum.ts";
-import { publicUrl } from "./remote-url.ts";
 
 /** A summary as it was fetched, and how the server can tell whether it has changed since. */
 export interface CachedSummary {

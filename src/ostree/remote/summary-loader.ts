@@ -1,8 +1,8 @@
 import { gunzipSync } from "node:zlib";
 import { CfsError, withContext } from "../../errors.ts";
+import type { Fetcher } from "../../http/fetcher.ts";
 import { DEFAULT_RETRIES } from "../../http/retry.ts";
 import { computeChecksum } from "../checksum.ts";
-import type { Fetcher } from "./fetcher.ts";
 import type { CachedSummary, SummaryCache } from "./summary-cache.ts";
 import { parseSummary, parseSummaryIndex, type Summary } from "./summary-format.ts";
 

@@ -1,9 +1,9 @@
-import { CfsError } from "../../errors.ts";
-import type { HttpClient } from "../../http/client.ts";
-import { printable, RequestError, requestErrorOf } from "../../http/errors.ts";
-import type { Reply } from "../../http/reply.ts";
-import { Attempts, parseRetryAfter, type RetryListener, type RetryPolicy } from "../../http/retry.ts";
-import { publicUrl, urlWithin } from "./remote-url.ts";
+import { CfsError } from "../errors.ts";
+import type { HttpClient } from "./client.ts";
+import { printable, RequestError, requestErrorOf } from "./errors.ts";
+import { publicUrl, urlWithin } from "./file-url.ts";
+import type { Reply } from "./reply.ts";
+import { Attempts, parseRetryAfter, type RetryListener, type RetryPolicy } from "./retry.ts";
 
 export interface FetcherOptions {
   readonly client: HttpClient;
@@ -16,7 +16,7 @@ export interface FetcherOptions {
 }
 
 export interface FetchRequest {
-  /** In the repository, not percent-encoded; undefined for what the URL itself names. */
+  /** Below the URL of the mirror, not percent-encoded; undefined for what the URL itself names. */
   readonly path: string | undefined;
   /** For messages: `the commit 12ab…`. */
   readonly what: string;
@@ -29,7 +29,7 @@ export interface FetchRequest {
   readonly retries?: RetryPolicy;
 }
 
-/** Reads the files of a repository of ostree that is published over HTTP. */
+/** Reads files below a URL, or the same below the URLs of mirrors. */
 export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #headers: readonly Readonly<Record<string, string>>[];
