@@ -25,22 +25,29 @@ export class ZstdFrameScanner {
   }
 
   scan(data: Uint8Array<ArrayBufferLike>, start: number, end: number): void {
+    for (let at = start; at < end; ) at = this.scanFrame(data, at, end);
+  }
+
+  /** As `scan`, but stops at the end of a frame. @returns where it stopped; `end` when the frame goes on. */
+  scanFrame(data: Uint8Array<ArrayBufferLike>, start: number, end: number): number {
     let at = start;
     while (at < end) {
       if (this.#skip > 0) {
         const step = Math.min(this.#skip, end - at);
         this.#skip -= step;
         at += step;
-        if (this.#skip > 0) return;
+        if (this.#skip > 0) return at;
       }
       this.#settle();
+      if (at > start && this.complete) return at;
       const needed = this.#fieldSize();
       while (this.#fieldLength < needed && at < end) this.#field[this.#fieldLength++] = data[at++]!;
-      if (this.#fieldLength < needed) return;
+      if (this.#fieldLength < needed) return at;
       this.#fieldLength = 0;
       this.#interpret();
     }
     if (this.#skip === 0) this.#settle();
+    return at;
   }
 
   /** Leaves the states in which bytes were only passed over. */

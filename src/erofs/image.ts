@@ -79,9 +79,14 @@ export class ErofsImage {
 
   /**
    * Checks header and superblock.
+   * @param budget bytes of it that may be read; more than there are for who reads some of them twice.
    * @throws CfsError Corrupt.
    */
-  constructor(image: Uint8Array, maxSize: number = MAX_IMAGE_SIZE) {
+  constructor(
+    image: Uint8Array<ArrayBufferLike>,
+    maxSize: number = MAX_IMAGE_SIZE,
+    budget: number = image.length,
+  ) {
     const size = image.length;
     if (size > maxSize) throw invalidImage(`image size ${size} exceeds maximum ${maxSize}`);
     if (size < HEADER.size) throw invalidImage("cannot parse header");
@@ -92,7 +97,7 @@ export class ErofsImage {
     this.bytes = Buffer.from(aligned.buffer, aligned.byteOffset, size);
     this.#words = new Uint32Array(aligned.buffer, aligned.byteOffset, size >> 2);
     this.#blocks = Math.floor(size / BLOCK_SIZE);
-    this.#budget = size;
+    this.#budget = budget;
     const { bytes } = this;
     const word = (at: number) => this.#words[at >> 2]!;
 

@@ -97,6 +97,8 @@ export const Op = {
   ZstdDict: 5,
 } as const;
 
+export type OpCode = (typeof Op)[keyof typeof Op];
+
 /** Bytes of a path. */
 export const MAX_NAME = 4096;
 /** Bytes of one `AddData`. */

@@ -1,0 +1,33 @@
+/** Longest header of a frame, with its magic number. */
+export const MAX_FRAME_HEADER = 18;
+
+/**
+ * Bytes of history that a decoder keeps for a frame of Zstandard (RFC 8878 §3.1.1.1).
+ * @param head the beginning of the frame, `MAX_FRAME_HEADER` bytes if there are so many.
+ * @returns 0 for what is no such frame, or not all of its header.
+ */
+export function frameHistory(head: Uint8Array): number {
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  if (head.length < 6 || view.getUint32(0, true) !== 0xfd2fb528) return 0;
+  const descriptor = head[4]!;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  if (!isSingleSegment) {
+    const exponent = head[5]! >> 3;
+    const mantissa = head[5]! & 7;
+    const base = 2 ** (10 + exponent);
+    return base + (base / 8) * mantissa;
+  }
+  const at = 5 + [0, 1, 2, 4][descriptor & 3]!;
+  const length = [1, 2, 4, 8][descriptor >> 6]!;
+  if (head.length < at + length) return 0;
+  switch (length) {
+    case 1:
+      return head[at]!;
+    case 2:
+      return view.getUint16(at, true) + 256;
+    case 4:
+      return view.getUint32(at, true);
+    default:
+      return Number(view.getBigUint64(at, true));
+  }
+}
