@@ -1,11 +1,12 @@
 import { type ByteString, toText } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
-import { MAX_IMAGE_SIZE } from "../erofs/format.ts";
+import { COMPOSEFS_MAGIC, HEADER, MAX_IMAGE_SIZE } from "../erofs/format.ts";
 import { readImage } from "../erofs/reader.ts";
 import { CfsError, withContext } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pread, syncfs } from "../sys/file.ts";
 import { fstat } from "../sys/stat.ts";
+import type { Directory } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { placeLink, resolveObject } from "./links.ts";
 import { baseName, entryComponents, objectTarget, REFS, refComponents } from "./names.ts";
@@ -70,11 +71,36 @@ export function readImageFile(file: Fd): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** Whether an object is there and begins as an EROFS image does. */
+export function isImageObject({ objects }: Repository, id: ObjectId): boolean {
+  try {
+    using file = objects.open(id);
+    const magic = Buffer.alloc(4);
+    return pread(file.fd, magic, HEADER.magic, file.path) === 4 && magic.readUInt32LE(0) === COMPOSEFS_MAGIC;
+  } catch (error) {
+    if (error instanceof CfsError) return false;
+    throw error;
+  }
+}
+
 /** The objects that an image refers to, each once, sorted. */
 export function imageObjects(repository: Repository, name: string): ObjectId[] {
   using image = openImage(repository, name);
   try {
     return collectObjects(readImageFile(image.file), repository.algorithm);
+  } catch (error) {
+    throw withContext(`image '${name}'`, error);
+  }
+}
+
+/**
+ * The tree of an image.
+ * @throws CfsError NotFound; Corrupt, naming the image.
+ */
+export function readImageTree(repository: Repository, name: string): Directory {
+  using image = openImage(repository, name);
+  try {
+    return readImage(readImageFile(image.file), repository.algorithm).root;
   } catch (error) {
     throw withContext(`image '${name}'`, error);
   }

@@ -17,7 +17,7 @@ export function dumpTree(root: Directory): Generator<string> {
 
 /**
  * The same for a node and all below it.
- * @param path as it is to stand in the first line; names below are put behind it with a slash.
+ * @param path as it is to stand in the first line; names below are put behind it, with a slash unless it ends in one.
  * @param links of the whole tree.
  */
 export function* dumpNode(node: Node, path: ByteString, links: LinkCounts): Generator<string> {
@@ -28,7 +28,7 @@ export function* dumpNode(node: Node, path: ByteString, links: LinkCounts): Gene
   }
   let text = directoryLine(node, escapeField(path));
   const stack = [
-    { prefix: path === "/" ? "/" : `${escapeBytes(path)}/`, entries: sortedEntries(node), next: 0 },
+    { prefix: escapeBytes(path.endsWith("/") ? path : `${path}/`), entries: sortedEntries(node), next: 0 },
   ];
   while (stack.length > 0) {
     const frame = stack.at(-1)!;

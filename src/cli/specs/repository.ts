@@ -89,6 +89,27 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     load: () => import("../commands/image-objects.ts"),
   },
   {
+    name: "dump-files",
+    summary: "Write files of an image as lines of a composefs dumpfile",
+    positionals: [
+      { name: "IMAGE_NAME", help: "Digest or name of the image" },
+      {
+        name: "FILES",
+        optional: true,
+        variadic: true,
+        help: "Paths in the image; a directory is written with all below it",
+      },
+    ],
+    options: [
+      {
+        name: "backing-path-only",
+        kind: "boolean",
+        help: "Only print where the content is: the path below objects, or 'inline'",
+      },
+    ],
+    load: () => import("../commands/dump-files.ts"),
+  },
+  {
     name: "fsck",
     summary: "Check the repository for damage",
     options: [
