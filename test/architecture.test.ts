@@ -12,7 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["splitstream", "erofs", "tree", "tar"],
   ["parallel"],
   ["repository", "http"],
-  ["oci", "ostree"],
+  ["oci", "ostree", "published"],
   ["mount", "boot"],
   ["varlink", "cli"],
   ["main", "worker"],

@@ -23,6 +23,7 @@ import {
   writeAll,
 } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
+import { setMode } from "../sys/set-status.ts";
 import { emptyStatus, fstat, tryFstatat } from "../sys/stat.ts";
 import { enableVerity, measureVerity } from "../sys/verity.ts";
 import { type Algorithm, formatObjectId, type ObjectId, objectPath } from "../verity/digest.ts";
@@ -175,15 +176,28 @@ export class ObjectStore {
 
   /**
    * Names a filled file after the digest of its content, which the caller has computed.
+   * @param replace what is there, although its size is right: the caller knows that its content is not.
    * @returns false when the object was there already.
    */
-  commit(file: NewObject, id: ObjectId, size: number): boolean {
+  commit(file: NewObject, id: ObjectId, size: number, replace = false): boolean {
     const state = this.#stateOf(id, size);
-    if (state === "present") {
+    if (state === "present" && !replace) {
       this.abandon(file);
       return false;
     }
-    return this.#publish(file, id, state === "damaged");
+    return this.#publish(file, id, state !== "absent");
+  }
+
+  /**
+   * Takes over a file that was filled elsewhere in the repository, to be given to `commit` or `abandon`.
+   * @param fd open for writing; the name of the file, if it has one, becomes one below `objects/`.
+   */
+  adopt(fd: number, name?: { readonly directoryFd: number; readonly path: string }): NewObject {
+    setMode(fd, FILE_MODE, "objects");
+    if (name === undefined) return { fd, temporaryName: undefined };
+    const temporary = temporaryName(TEMPORARY_OBJECT_PREFIX);
+    renameat(name.directoryFd, name.path, this.#objects(), temporary);
+    return { fd, temporaryName: temporary };
   }
 
   /**

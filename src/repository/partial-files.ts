@@ -14,6 +14,7 @@ import {
   unlinkat,
 } from "../sys/file.ts";
 import { emptyStatus, fstat, isRegular, tryFstatat } from "../sys/stat.ts";
+import type { NewObject, ObjectStore } from "./objects.ts";
 import type { Repository } from "./repository.ts";
 import { openTemporary } from "./temporary.ts";
 
@@ -55,8 +56,8 @@ export class PartialFile implements Disposable {
         hint: "`cfsctl gc` removes it",
       });
     }
-    // A file without a name any more was finished by another process in between.
-    if (!flock(file, LOCK_EX | LOCK_NB) || fstat(file).nlink === 0) {
+    // A file that has another name by now, or none, was finished by another process in between.
+    if (!flock(file, LOCK_EX | LOCK_NB) || !isNamed(file, directoryFd, path)) {
       file.close();
       return new PartialFile(new Fd(openTemporary(directoryFd), path), 0, directoryFd, undefined);
     }
@@ -83,8 +84,30 @@ export class PartialFile implements Disposable {
     this.file.close();
   }
 
+  /** Makes the file an object that is to be committed. It must not be used any more. */
+  giveTo(store: ObjectStore): NewObject {
+    const path = this.#path;
+    const name = path === undefined ? undefined : { directoryFd: this.#directoryFd, path };
+    const object = store.adopt(this.file.fd, name);
+    this.file.release();
+    return object;
+  }
+
   /** Closes the file, and keeps it for the next attempt. */
   [Symbol.dispose](): void {
     this.file.close();
   }
+}
+
+/** Whether this is the file that a path leads to. */
+function isNamed(file: Fd, directoryFd: number, path: string): boolean {
+  const named = emptyStatus();
+  if (tryFstatat(directoryFd, path, named) !== 0) return false;
+  const { ino, largeIno, devMajor, devMinor } = fstat(file);
+  return (
+    named.ino === ino &&
+    named.largeIno === largeIno &&
+    named.devMajor === devMajor &&
+    named.devMinor === devMinor
+  );
 }

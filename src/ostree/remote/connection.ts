@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { CfsError } from "../../errors.ts";
+import { readPem } from "../../http/pem-file.ts";
 import { claimProxyVariables, proxyFor } from "../../http/proxy.ts";
 import type { Advice, ConnectionSettings, TlsFiles } from "../../http/settings.ts";
 import type { RemoteSettings } from "./remote-settings.ts";
@@ -32,15 +31,4 @@ function tlsFiles({ caPath, clientCertificate }: RemoteSettings["tls"]): TlsFile
       key: readPem(clientCertificate.keyPath),
     }),
   };
-}
-
-function readPem(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, "latin1");
-  } catch (error) {
-    throw new CfsError("Io", `${path} can't be read`, { cause: error });
-  }
-  if (/-----BEGIN [A-Z ]+-----/.test(text)) return text;
-  throw new CfsError("Invalid", `${path} has nothing in PEM form`);
 }

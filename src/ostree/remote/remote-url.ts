@@ -1,4 +1,4 @@
-import { CfsError } from "../../errors.ts";
+import { parseHttpUrl } from "../../http/file-url.ts";
 import type { Checksum } from "../checksum.ts";
 import { encodeForDelta } from "../delta/names.ts";
 
@@ -8,13 +8,7 @@ import { encodeForDelta } from "../delta/names.ts";
  * @throws CfsError Invalid
  */
 export function parseRepositoryUrl(text: string, what = "the URL"): URL {
-  const url = URL.parse(text);
-  if (url === null || url.hostname === "" || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    // A URL may hold a password: it is not shown.
-    throw new CfsError("Invalid", `${what} is not the http or https URL of an ostree repository`);
-  }
-  url.hash = "";
-  return url;
+  return parseHttpUrl(text, `${what} is not the http or https URL of an ostree repository`);
 }
 
 /** Path of an object in a repository. @param extension `commit`, `filez`, … */
