@@ -1,3 +1,4 @@
+import { DIFF_COMMAND } from "./specs/diff.ts";
 import { DIRECTORY_COMMANDS } from "./specs/directory.ts";
 import { MOUNT_COMMANDS } from "./specs/mount.ts";
 import { OCI_COMMAND } from "./specs/oci.ts";
@@ -12,6 +13,7 @@ export const ROOT: CommandSpec = {
   subcommands: [
     ...REPOSITORY_COMMANDS,
     ...DIRECTORY_COMMANDS,
+    DIFF_COMMAND,
     ...MOUNT_COMMANDS,
     OCI_COMMAND,
     OSTREE_COMMAND,

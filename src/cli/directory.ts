@@ -34,7 +34,7 @@ export async function directoryArgument(
 }
 
 /** That of `--hash`, else of the repository if there is one, else SHA-512. */
-function chosenAlgorithm(globals: Globals): Algorithm {
+export function chosenAlgorithm(globals: Globals): Algorithm {
   if (globals.hash !== undefined) return algorithmOf(globals.hash);
   const path = globals.noRepo ? undefined : likelyRepositoryPath(globals);
   if (path === undefined) return SHA512;

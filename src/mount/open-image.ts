@@ -1,9 +1,9 @@
 import { CfsError, withContext } from "../errors.ts";
-import { lookUpImage } from "../repository/images.ts";
+import { findImage } from "../repository/image-name.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Fd } from "../sys/fd.ts";
 import { measureVerity } from "../sys/verity.ts";
-import { formatObjectId, isObjectId, type ObjectId } from "../verity/digest.ts";
+import { formatObjectId, type ObjectId } from "../verity/digest.ts";
 import type { MountVerity } from "./composefs.ts";
 
 /** An image that may be mounted: the kernel vouches for its content, or nobody asked for that. */
@@ -32,22 +32,6 @@ export function openMountableImage(repository: Repository, name: string): Mounta
   } catch (error) {
     throw withContext(`image '${name}'`, error);
   }
-}
-
-function findImage(repository: Repository, name: string): ObjectId {
-  const { algorithm } = repository;
-  const [, hash, hex] = /^(sha256|sha512):([0-9a-f]+)$/.exec(name) ?? [];
-  if (hash !== undefined && hash !== algorithm.hash) {
-    throw new CfsError("Invalid", `the repository's digests are ${algorithm.hash}, not ${hash}`);
-  }
-  const wanted = hex ?? name;
-  const found = lookUpImage(repository, wanted);
-  if (isObjectId(wanted, algorithm) && wanted !== found) {
-    throw new CfsError("Corrupt", `images/${wanted} points to another image than its name says`, {
-      hint: "remove this link and create the image again",
-    });
-  }
-  return found;
 }
 
 function demand(repository: Repository, id: ObjectId, file: Fd): MountVerity {

@@ -1,7 +1,8 @@
+import type { ByteString } from "../bytes.ts";
 import type { Difference } from "./diff.ts";
 import type { Directory, Node, Stat } from "./model.ts";
 import { keepsXattr, type XattrFilter } from "./transform.ts";
-import { isWhiteout } from "./walk.ts";
+import { directories, isWhiteout } from "./walk.ts";
 
 /** A tree and where it comes from: each way of making one loses something of its own. */
 export interface DiffSide {
@@ -10,6 +11,44 @@ export interface DiffSide {
   readonly origin: "image" | "directory";
   /** What the rules have kept; of an image only. */
   readonly xattrs?: XattrFilter;
+  /** Its format has no room for nanoseconds. */
+  readonly wholeSeconds?: boolean;
+}
+
+/**
+ * What a tree that somebody made shows of how it was made: nobody has written down whether the rules for container
+ * images were applied, but where they were not, it nearly always shows.
+ */
+export function recognizeOrigin(root: Directory): Pick<DiffSide, "origin" | "xattrs"> {
+  const usr = root.entries.get("usr");
+  const run = root.entries.get("run");
+  if (usr?.kind === "directory" && !hasSameMetadata(root.stat, usr.stat)) return { origin: "directory" };
+  if (run?.kind === "directory" && run.entries.size > 0) return { origin: "directory" };
+  let xattrs: XattrFilter = "allowlist-only";
+  for (const name of xattrNames(root)) {
+    if (!keepsXattr("keep-user-xattrs", name)) return { origin: "directory" };
+    if (!keepsXattr("allowlist-only", name)) xattrs = "keep-user-xattrs";
+  }
+  return { origin: "image", xattrs };
+}
+
+function hasSameMetadata(a: Stat, b: Stat): boolean {
+  return (
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid &&
+    a.mtime === b.mtime &&
+    a.mtimeNsec === b.mtimeNsec &&
+    a.xattrs.size === b.xattrs.size &&
+    [...a.xattrs].every(([name, value]) => b.xattrs.get(name) === value)
+  );
+}
+
+function* xattrNames(root: Directory): Generator<ByteString> {
+  for (const { stat, entries } of directories(root)) {
+    yield* stat.xattrs.keys();
+    for (const node of entries.values()) if (node.kind === "leaf") yield* node.stat.xattrs.keys();
+  }
 }
 
 interface Sides {
@@ -23,11 +62,13 @@ interface Sides {
 }
 
 /**
- * Why an image and a directory that was made of it, or that it was made of, differ although nothing is wrong.
+ * Why an image and a directory that was made of it, or that it was made of, differ although nothing is wrong; or two
+ * images, one of which is in a format that can't hold everything.
  * @returns one short sentence; undefined when nothing of the kind is known.
  */
 export function knownReason(difference: Difference, expected: DiffSide, found: DiffSide): string | undefined {
-  if (expected.origin === found.origin) return undefined;
+  const reason = noNanoseconds(difference, expected, found);
+  if (reason !== undefined || expected.origin === found.origin) return reason;
   const imageFirst = expected.origin === "image";
   const sides: Sides = {
     imageFirst,
@@ -41,6 +82,17 @@ export function knownReason(difference: Difference, expected: DiffSide, found: D
     if (reason !== undefined) return reason;
   }
   return undefined;
+}
+
+function noNanoseconds(
+  { field, expectedNode, foundNode }: Difference,
+  { wholeSeconds: isExpectedCut }: DiffSide,
+  { wholeSeconds: isFoundCut }: DiffSide,
+): string | undefined {
+  if (field !== "mtime" || isExpectedCut === isFoundCut) return undefined;
+  return expectedNode?.stat.mtime === foundNode?.stat.mtime
+    ? "images of format 2 have no nanoseconds"
+    : undefined;
 }
 
 type Rule = (difference: Difference, sides: Sides) => string | undefined;

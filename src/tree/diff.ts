@@ -49,8 +49,10 @@ export interface Difference {
 }
 
 export interface DiffOptions {
-  /** That of the digests in both trees; content inside of a tree is hashed with it. */
+  /** That of the digests in the expected tree; content inside of a tree is hashed with it. */
   readonly algorithm: Algorithm;
+  /** That of the other tree, when it is not the same: of content that is in objects only sizes are compared then. */
+  readonly foundAlgorithm?: Algorithm;
   readonly ignore?: ReadonlySet<DiffField>;
 }
 
@@ -104,12 +106,15 @@ function asDirectory(node: Node | undefined): Directory | undefined {
 
 class Comparison {
   readonly #algorithm: Algorithm;
+  readonly #foundAlgorithm: Algorithm;
   readonly #ignore: ReadonlySet<DiffField>;
   readonly #expectedLinks: LinkGroups;
   readonly #foundLinks: LinkGroups;
 
-  constructor(expected: Directory, found: Directory, { algorithm, ignore = new Set() }: DiffOptions) {
+  constructor(expected: Directory, found: Directory, options: DiffOptions) {
+    const { algorithm, foundAlgorithm = algorithm, ignore = new Set() } = options;
     this.#algorithm = algorithm;
+    this.#foundAlgorithm = foundAlgorithm;
     this.#ignore = ignore;
     this.#expectedLinks = linkGroups(expected);
     this.#foundLinks = linkGroups(found);
@@ -158,7 +163,7 @@ class Comparison {
     if (type === "file") {
       if (a.type === "inline" && b.type === "inline" && a.data === b.data) return;
       yield { field: "size", expected: String(sizeOf(a)), found: String(sizeOf(b)) };
-      yield { field: "digest", expected: this.#digestOf(a), found: this.#digestOf(b) };
+      yield { field: "digest", ...this.#digests(a, b) };
       yield { field: "verity", ...enforcement(a, b) };
     } else if (a.type === "symlink" && b.type === "symlink") {
       if (a.target !== b.target)
@@ -168,16 +173,12 @@ class Comparison {
     }
   }
 
-  #digestOf(content: Content): ObjectId | undefined {
-    switch (content.type) {
-      case "inline":
-        return fsVerityDigest(bytesOf(content.data), this.#algorithm);
-      case "external":
-      case "external-no-verity":
-        return content.id;
-      default:
-        return undefined;
-    }
+  #digests(a: Content, b: Content): { expected: ObjectId | undefined; found: ObjectId | undefined } {
+    const areObjects = "id" in a && "id" in b;
+    if (areObjects && this.#algorithm !== this.#foundAlgorithm)
+      return { expected: undefined, found: undefined };
+    const algorithm = "id" in b ? this.#foundAlgorithm : this.#algorithm;
+    return { expected: digestOf(a, algorithm), found: digestOf(b, algorithm) };
   }
 
   *#linkFields(a: Leaf, b: Leaf): Generator<FieldPair> {
@@ -189,6 +190,11 @@ class Comparison {
     else if (groupA!.first !== groupB!.first)
       yield { field: "hardlink", expected: bytesText(groupA!.first), found: bytesText(groupB!.first) };
   }
+}
+
+function digestOf(content: Content, algorithm: Algorithm): ObjectId | undefined {
+  if (content.type === "inline") return fsVerityDigest(bytesOf(content.data), algorithm);
+  return "id" in content ? content.id : undefined;
 }
 
 interface FieldPair {

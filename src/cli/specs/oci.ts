@@ -1,5 +1,6 @@
 import type { CommandSpec, PositionalSpec } from "../tree.ts";
 import { BOOTABLE_OPTION, JSON_OPTION, XATTRS_OPTION } from "./common.ts";
+import { DIFF_OPTIONS } from "./diff.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
 import { REGISTRY_OPTIONS } from "./registry.ts";
 
@@ -190,35 +191,14 @@ export const OCI_COMMAND: CommandSpec = {
       name: "diff",
       summary: "Compare the files of two images, or of an image and a directory",
       description:
-        "EXPECTED and FOUND are images in the repository or directories; what begins with '/' or '.' is a directory. " +
-        "Prints a line for each difference: entry, field, expected and found value, and the reason where one is " +
+        "EXPECTED and FOUND are images in the repository, directories, EROFS images or dumpfiles; what begins with '/' " +
+        "or '.' is a path. Prints a line for each difference: entry, field, expected and found value, and the reason where one is " +
         "known. Content is compared by fs-verity digest. Exits with 1 when there are differences.",
       positionals: [
         { name: "EXPECTED", help: "Image or directory that is right" },
         { name: "FOUND", help: "Image or directory that is compared with it" },
       ],
-      options: [
-        {
-          name: "ignore",
-          kind: "list",
-          value: "FIELD[,FIELD]",
-          notEmpty: true,
-          help: "Leave out differences in these fields",
-          details:
-            "The fields are entry, type, mode, uid, gid, mtime, size, digest, verity, target, rdev, nlink, hardlink " +
-            "and xattr.",
-        },
-        {
-          name: "ignore-known",
-          kind: "boolean",
-          help: "Leave out differences that have a known reason",
-          details:
-            "Images are made by rules: /run is empty, the root has the metadata of /usr, only some extended " +
-            "attributes are kept. Copying and unpacking has its own: whole seconds, broken hard links, one owner.",
-        },
-        XATTRS_OPTION,
-        { ...JSON_OPTION, help: "Print JSON, one difference a line" },
-      ],
+      options: DIFF_OPTIONS,
       load: () => import("../commands/oci/diff.ts"),
     },
     {

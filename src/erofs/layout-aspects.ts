@@ -1,0 +1,37 @@
+/** In what the bytes of two images of one tree can differ, and why that may be so. */
+export const LAYOUT_ASPECTS = {
+  algorithm: "the digests of files in the image are of another algorithm",
+  format:
+    "formats 0 and 1 differ in their header and in the marks of whiteouts, format 2 in its whole layout",
+  "header-flags": "bit 0 says that there are POSIX ACLs, in formats 0 and 1",
+  size: "follows from what is in it",
+  "inode-count": "formats 0 and 1 have 256 whiteouts in the root",
+  "build-time": "formats 0 and 1 have the earliest time of all files here, format 2 has none",
+  features: "another tool wrote it",
+  checksum: "another tool wrote it",
+  volume: "a UUID or name was given: another tool wrote it",
+  entry: "whiteouts with two hexadecimal digits belong to the table of formats 0 and 1",
+  mode: "formats 0 and 1 write whiteouts as empty files",
+  owner: "entries of the whiteout table have that of the root",
+  time: "format 2 has no nanoseconds",
+  "inode-form": "formats 0 and 1 use the compact form for files with the earliest time, format 2 never does",
+  "link-count": "the link count of a directory or file was not counted",
+  "inode-number": "formats 0 and 1 count inodes, format 2 takes their place",
+  "inode-order": "formats 0 and 1 write breadth first, format 2 depth first",
+  "inode-place": "something before them has another size",
+  "content-place": "content of up to 64 bytes is kept in the image, unless the tree was made otherwise",
+  "file-size": "the size that was declared for the file",
+  "chunk-format": "format 2 writes 31, formats 0 and 1 what the size of the file asks for",
+  device: "another device number",
+  "block-place": "something before it has another size",
+  "directory-size": "names of a directory were divided into blocks in another way, or it has other entries",
+  "directory-place": "the last part of a directory lies behind its inode unless it is large",
+  "entry-order": "names must be in the order of their bytes",
+  xattrs: "marks of whiteouts and of the root depend on the format; all others are those of the file",
+  "xattr-order": "formats 0 and 1 sort extended attributes, format 2 keeps their order",
+  "xattr-sharing": "what occurs more than once is kept once for all",
+  "xattr-filter": "follows from the names of the extended attributes",
+  "unused-bytes": "bytes that mean nothing must be zero",
+} as const;
+
+export type LayoutAspect = keyof typeof LAYOUT_ASPECTS;
