@@ -35,7 +35,7 @@ export class FileFinder {
     const components = path.split("/").filter((name) => name !== "");
     const isRelative = components[0] === "." && !path.startsWith("/");
     if (components.length === 0 || isRelative || components.includes(".."))
-      throw new CfsError("Invalid", `${display(path)} is no path of a file`);
+      throw new CfsError("Invalid", `"${display(path)}" is no path of a file`);
     let inode = this.#image.inode(this.#image.rootNid);
     for (const name of components) {
       if (name === ".") continue;

@@ -1,4 +1,5 @@
 import { CfsError } from "../errors.ts";
+import { DELTA_TYPE, EARLY_DELTA_TYPE } from "./delta/format.ts";
 import { type Descriptor, parseDescriptor } from "./descriptor.ts";
 import { computeDigest, type OciDigest } from "./digest.ts";
 import { optionalString, parseJsonObject, requiredArray, requiredObject, stringMap } from "./json.ts";
@@ -91,21 +92,7 @@ export function publishedSize({ config, layers }: Manifest): number {
   return layers.reduce((sum, { size }) => sum + size, config.size);
 }
 
-/** Artifact types of deltas between images, the present one and that of early tools. */
-const DELTA_TYPES = [
-  "application/vnd.io.github.containers.oci-delta.v1",
-  "application/vnd.redhat.oci-delta.v1",
-];
-
-export function isDelta({ artifactType }: Manifest): boolean {
-  return artifactType !== undefined && DELTA_TYPES.includes(artifactType);
-}
-
-/** A delta is no image: kept as an opaque artifact it would be of no use. @throws CfsError Unsupported */
-export function refuseDelta(manifest: Manifest): void {
-  if (!isDelta(manifest)) return;
-  const { digest } = manifest;
-  throw new CfsError("Unsupported", `${digest} is a delta, which can't be applied`, {
-    hint: "pull the whole image",
-  });
+/** Whether it is a delta between two images. */
+export function isDelta({ artifactType }: Pick<Manifest, "artifactType">): boolean {
+  return artifactType === DELTA_TYPE || artifactType === EARLY_DELTA_TYPE;
 }

@@ -1,5 +1,6 @@
 import { CfsError } from "../errors.ts";
 import { pread } from "../sys/file.ts";
+import type { DeltaArtifact } from "./delta/format.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type OciDigest, verifyDigest } from "./digest.ts";
 
@@ -86,6 +87,8 @@ export interface ImageSource extends DocumentStore, Disposable {
   /** Where the layers are: in files that can be read at once, or far away. */
   readonly blobs: BlobStore | RemoteBlobs;
   readonly related?: RelatedManifests;
+  /** What the layers are made from that are not there as they are. */
+  readonly delta?: DeltaArtifact;
   manifest(): Promise<FoundManifest>;
 }
 

@@ -3,12 +3,19 @@ import { pwriteAll } from "../../sys/file.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Transfer, TransferFile } from "./transfers.ts";
 
-/** Blobs that are transported at the same time. */
-const MAX_CONNECTIONS = 6;
 /** Files that are being filled or read may have this many times the size of the largest one together. */
 const LARGEST_BLOBS_ON_DISK = 2;
 /** As much may be on the disk in any case. */
 const LEAST_BUDGET = 4 * 1024 * 1024;
+
+export interface DownloadLimits {
+  /** Blobs that are transported at the same time. */
+  readonly connections: number;
+  /** Blobs that are transported, or were and are not yet read to their end. */
+  readonly blobs: number;
+}
+
+const DEFAULT_LIMITS: DownloadLimits = { connections: 6, blobs: Number.POSITIVE_INFINITY };
 
 export interface DownloadOptions {
   /** Called when more of a blob can be read. */
@@ -17,6 +24,7 @@ export interface DownloadOptions {
   readonly onResume: (index: number, bytes: number) => void;
   /** Blobs are read while others arrive, so that the next one may wait for that; else all of them come first. */
   readonly readMeanwhile: boolean;
+  readonly limits?: DownloadLimits;
 }
 
 /**
@@ -31,12 +39,16 @@ export class Downloads implements Disposable {
   readonly #files: (TransferFile | undefined)[];
   readonly #abort = new AbortController();
   readonly #budget: number;
+  readonly #limits: DownloadLimits;
   #bytesOnDisk = 0;
   #underWay = 0;
+  /** Blobs that were begun and are not done. */
+  #begun = 0;
   #room: (() => void) | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(transfers: readonly Transfer[], { onArrival, onResume, readMeanwhile }: DownloadOptions) {
+  constructor(transfers: readonly Transfer[], options: DownloadOptions) {
+    const { onArrival, onResume, readMeanwhile, limits = DEFAULT_LIMITS } = options;
     this.#transfers = transfers;
     this.#onArrival = onArrival;
     this.#onResume = onResume;
@@ -44,6 +56,7 @@ export class Downloads implements Disposable {
     this.#budget = readMeanwhile
       ? Math.max(LEAST_BUDGET, ...transfers.map(({ size }) => LARGEST_BLOBS_ON_DISK * size))
       : Number.POSITIVE_INFINITY;
+    this.#limits = readMeanwhile ? limits : { ...limits, blobs: Number.POSITIVE_INFINITY };
     this.arrivals = Arrivals.of(transfers.length);
   }
 
@@ -61,6 +74,7 @@ export class Downloads implements Disposable {
       if (signal.aborted) break;
       this.#bytesOnDisk += size;
       this.#underWay++;
+      this.#begun++;
       const fetched = this.#fetch(index).catch((error) => {
         this.#failure ??= { error };
         this.stop();
@@ -79,6 +93,7 @@ export class Downloads implements Disposable {
   done(index: number): void {
     this.#files[index]!.discard();
     this.#files[index] = undefined;
+    this.#begun--;
     this.#bytesOnDisk -= this.#transfers[index]!.size;
     this.#room?.();
   }
@@ -129,7 +144,8 @@ export class Downloads implements Disposable {
 
   async #roomFor(size: number): Promise<void> {
     const isFull = () =>
-      this.#underWay === MAX_CONNECTIONS ||
+      this.#underWay === this.#limits.connections ||
+      this.#begun === this.#limits.blobs ||
       (this.#bytesOnDisk > 0 && this.#bytesOnDisk + size > this.#budget);
     while (isFull() && !this.#abort.signal.aborted) {
       await new Promise<void>((resolve) => {

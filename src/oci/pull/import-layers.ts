@@ -6,14 +6,22 @@ import type { Repository } from "../../repository/repository.ts";
 import { linkStream } from "../../repository/streams.ts";
 import { fstatfs } from "../../sys/stat.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
+import { TAR_DIFF } from "../delta/format.ts";
+import type { Descriptor } from "../descriptor.ts";
 import { type OciDigest, requireSupported } from "../digest.ts";
 import { DOCKER_LAYER_GZIP, layerCompression } from "../media-types.ts";
 import type { BlobStore, RemoteBlobs } from "../source.ts";
 import { blobStream, layerStream } from "../streams.ts";
-import type { BlobLocation } from "./blob-input.ts";
+import type { BlobLocation } from "./blob-bytes.ts";
 import { type PlannedLayer, planLayer } from "./chunked-layer.ts";
-import { Downloads } from "./downloads.ts";
-import { type LayerTask, type SplitRequest, type SplitResult, splitLayers } from "./layer-job.ts";
+import { type DownloadLimits, Downloads } from "./downloads.ts";
+import {
+  type LayerTask,
+  type PatchedImage,
+  type SplitRequest,
+  type SplitResult,
+  splitLayers,
+} from "./layer-job.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import type { ImageLayer } from "./pull.ts";
 import { BlobTransfer, ChunkedTransfer, type Transfer } from "./transfers.ts";
@@ -27,6 +35,10 @@ export interface ImportOptions {
   readonly keepBlobs?: boolean;
   /** Diff IDs of layers that probably hold the same files. */
   readonly likely?: readonly OciDigest[];
+  /** What layers are made from whose substitutes are tar-diffs. */
+  readonly patched?: PatchedImage | undefined;
+  /** How much is fetched at the same time, where that is not left to the number of connections. */
+  readonly downloads?: DownloadLimits | undefined;
   /** Called on each layer as soon as its stream is linked, in no particular order. */
   readonly onLayer?: (id: OciDigest, split: SplitLayer) => void;
 }
@@ -53,7 +65,8 @@ export async function importLayers(
 ): Promise<SplitStatistics> {
   const statistics = noStatistics();
   if (layers.length === 0) return statistics;
-  for (const { descriptor } of layers) requireSupported(descriptor.digest, "Layer");
+  for (const layer of layers) requireSupported(transported(layer).digest, "Layer");
+  // How long a layer takes depends on what it holds, not on how little of it is transported.
   const largestFirst = [...layers].sort((a, b) => b.descriptor.size - a.descriptor.size);
   const totalBytes = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   const threads = Math.min(options.jobs, Math.ceil(totalBytes / BYTES_PER_THREAD));
@@ -83,8 +96,9 @@ async function importPresent(batch: Batch, blobs: BlobStore): Promise<void> {
   using readers = new DisposableStack();
   const tasks: LayerTask[] = [];
   for (const layer of batch.layers) {
-    const { fd, offset } = readers.use(await blobs.openBlob(layer.descriptor));
-    tasks.push({ ...layerTask(layer, batch.options), blob: { ...blobOf(layer, batch.options), fd, offset } });
+    const { fd, offset } = readers.use(await blobs.openBlob(transported(layer)));
+    const task = layerTask(layer, batch.options);
+    tasks.push({ ...task, blob: { ...task.blob, fd, offset } });
   }
   await split(batch, tasks);
 }
@@ -98,6 +112,7 @@ async function importRemote(batch: Batch, remote: RemoteBlobs): Promise<void> {
     let heldBytes = 0;
     for (const layer of layers) {
       if (heldBytes > MAX_PLANNED_BYTES) break;
+      if (layer.substitute !== undefined) continue;
       const planned = await planLayer(
         repository,
         remote,
@@ -168,7 +183,7 @@ async function fetchAndSplit(
   const transfers = layers.map((layer): Transfer => {
     const planned = plans.get(layer);
     return planned === undefined
-      ? new BlobTransfer(repository, remote, layer.descriptor)
+      ? new BlobTransfer(repository, remote, transported(layer))
       : new ChunkedTransfer(remote, layer.descriptor, planned.plan, planned.file);
   });
   ensureSpace(
@@ -200,6 +215,7 @@ async function split(
         isResumed = true;
       },
       readMeanwhile: pool !== undefined,
+      ...(options.downloads !== undefined && { limits: options.downloads }),
     });
   const request = (owner: number): SplitRequest => ({
     store: repository.objects.handle,
@@ -208,6 +224,7 @@ async function split(
     layers: tasks,
     progress: progress.shared,
     arrivals: downloads?.arrivals.shared,
+    patched: options.patched,
   });
   const onResult = ({ layer, split: result }: SplitResult) => {
     const { id, descriptor } = layers[layer]!;
@@ -268,23 +285,30 @@ async function settleAll(promises: readonly (Promise<unknown> | undefined)[]): P
 }
 
 function layerTask(layer: ImageLayer, options: ImportOptions, plan?: ChunkedPlan): LayerTask {
-  const { descriptor, id } = layer;
-  const { kind, keepBlobs } = options;
+  const { descriptor, id, substitute } = layer;
+  const { keepBlobs } = options;
+  const kind = substitute?.mediaType === TAR_DIFF ? "patch" : options.kind;
+  const isPublished = descriptor.digest !== id && kind === "tar" && substitute === undefined;
   return {
     kind,
-    blob: blobOf(layer, options),
+    blob: blobOf(layer, kind),
     id,
     label: descriptor.digest,
-    keepBlob: keepBlobs === true && descriptor.digest !== id && kind === "tar",
+    keepBlob: keepBlobs === true && isPublished,
     plan,
   };
 }
 
+/** The blob that a layer comes in. */
+function transported({ descriptor, substitute }: ImageLayer): Descriptor {
+  return substitute ?? descriptor;
+}
+
 /** The blob of a layer that is yet to be opened. */
-function blobOf({ descriptor, id }: ImageLayer, { kind }: ImportOptions): BlobLocation {
-  const { digest, size, mediaType } = descriptor;
+function blobOf(layer: ImageLayer, kind: LayerTask["kind"]): BlobLocation {
+  const { digest, size, mediaType } = transported(layer);
   // Manifests made of docker's archives say gzip of plain tars; these have the digest of what they hold.
-  const isPlain = kind === "blob" || (mediaType === DOCKER_LAYER_GZIP && digest === id);
+  const isPlain = kind !== "tar" || (mediaType === DOCKER_LAYER_GZIP && digest === layer.id);
   const compression = isPlain ? "none" : layerCompression(mediaType);
   if (compression === undefined) {
     throw new CfsError("Unsupported", `layer ${digest} has media type ${mediaType}, which is no tar layer`, {

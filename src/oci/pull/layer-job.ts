@@ -1,20 +1,27 @@
 import { CfsError, withContext } from "../../errors.ts";
-import { Aborted, type SharedSlabs, SlabExchange } from "../../parallel/slabs.ts";
+import { SharedBudget } from "../../parallel/budget.ts";
+import { Aborted, type SharedSlabs, SlabExchange, wakeWaiting } from "../../parallel/slabs.ts";
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
+import { PatchInput } from "../delta/patch-input.ts";
+import { SourceFiles } from "../delta/source-files.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { Arrivals } from "./arrivals.ts";
-import { BlobInput, type BlobLocation } from "./blob-input.ts";
+import type { BlobInputOptions, BlobLocation } from "./blob-bytes.ts";
+import { BlobInput } from "./blob-input.ts";
 import { BlobCopy, storeBlob } from "./blob-store.ts";
 import { ChunkedInput } from "./chunked-input.ts";
 import { LayerSplitter, type SplitLayer } from "./layer-splitter.ts";
 
+/** Memory of all threads together for frames that have a file as their prefix, unless a single one needs more. */
+const FRAME_MEMORY = 128 * 1024 * 1024;
+
 /** A layer to be imported. */
 export interface LayerTask {
-  /** Tars are split, blobs are stored as they are. */
-  readonly kind: "tar" | "blob";
+  /** Tars are split, blobs are stored as they are; of patches a tar is made first. */
+  readonly kind: "tar" | "blob" | "patch";
   readonly blob: BlobLocation;
   /** Digest of the plain content: the diff ID of a tar. */
   readonly id: OciDigest;
@@ -38,6 +45,16 @@ export interface SplitRequest {
   readonly progress: SharedArrayBuffer;
   /** `Arrivals` of the layers when their blobs are still being transported; these have the descriptors then. Shared. */
   readonly arrivals?: SharedArrayBuffer | undefined;
+  /** What patches are applied to. */
+  readonly patched?: PatchedImage | undefined;
+}
+
+/** The source image of a delta. All of it is shared. */
+export interface PatchedImage {
+  /** An EROFS image of it. */
+  readonly image: SharedArrayBuffer;
+  /** Of a `SharedBudget`. */
+  readonly memory: SharedArrayBuffer;
 }
 
 export interface SplitResult {
@@ -96,9 +113,11 @@ function importLayer(
     if (kind === "blob") return storeBlob(store, openBlob(request, index, exchange), onProgress, verify);
     using copy = keepBlob === true ? new BlobCopy(store) : undefined;
     const input =
-      plan === undefined
-        ? openBlob(request, index, exchange, copy && ((piece) => copy.write(piece)))
-        : openChunked(request, index, exchange, store, plan);
+      kind === "patch"
+        ? openPatch(request, index, exchange, store)
+        : plan === undefined
+          ? openBlob(request, index, exchange, copy && ((piece) => copy.write(piece)))
+          : openChunked(request, index, exchange, store, plan);
     const split = new LayerSplitter(store, exchange, input, request.store.repositoryFd, onProgress).run(
       verify,
     );
@@ -116,10 +135,41 @@ function openBlob(
   tee?: (piece: Uint8Array<ArrayBuffer>) => void,
 ): BlobInput {
   const { blob, id } = request.layers[index]!;
-  const teeing = tee === undefined ? {} : { tee };
-  if (request.arrivals === undefined) return new BlobInput(blob, id, teeing);
-  const { fd, waitForMore } = arriving(request.arrivals, index, exchange);
-  return new BlobInput({ ...blob, fd }, id, { ...teeing, waitForMore });
+  const { location, options } = located(blob, request, index, exchange);
+  return new BlobInput(location, id, { ...options, ...(tee !== undefined && { tee }) });
+}
+
+/** Where the blob really is, when it is being transported. */
+function located(
+  blob: BlobLocation,
+  { arrivals }: SplitRequest,
+  index: number,
+  exchange: SlabExchange,
+): { location: BlobLocation; options: BlobInputOptions } {
+  if (arrivals === undefined) return { location: blob, options: {} };
+  const { fd, waitForMore } = arriving(arrivals, index, exchange);
+  return { location: { ...blob, fd }, options: { waitForMore } };
+}
+
+function openPatch(
+  request: SplitRequest,
+  index: number,
+  exchange: SlabExchange,
+  store: ObjectStore,
+): PatchInput {
+  const { blob, id } = request.layers[index]!;
+  const patched = request.patched!;
+  const budget = new SharedBudget(patched.memory, FRAME_MEMORY);
+  const memory = {
+    take: (bytes: number) => exchange.waitUntil(() => budget.take(bytes)),
+    give: (bytes: number) => {
+      budget.give(bytes);
+      wakeWaiting(request.slabs);
+    },
+  };
+  const sources = new SourceFiles(new Uint8Array(patched.image), store);
+  const { location, options } = located(blob, request, index, exchange);
+  return new PatchInput(location, id, sources, memory, options);
 }
 
 function openChunked(

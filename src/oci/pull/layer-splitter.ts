@@ -26,12 +26,20 @@ enum Segment {
   /** A piece of a large file; followed by its item. */
   Piece,
   LargeEnd,
+  /** A file whose object is known; followed by its number among those. */
+  Known,
 }
 
 interface FilledSlab {
   readonly slab: Slab;
   /** Segments in the order of the tar stream, as plain numbers: there are several a file. */
   readonly segments: number[];
+}
+
+/** A file whose object is known without hashing it, until the splitstream has come to it. */
+interface KnownFile {
+  readonly id: ObjectId;
+  readonly size: number;
 }
 
 /** A file too large for one slab, while its pieces are being written. */
@@ -89,11 +97,18 @@ export class LayerSplitter {
 
   readonly #inFlight: FilledSlab[] = [];
   readonly #largeFiles: LargeFile[] = [];
+  readonly #knownFiles: KnownFile[] = [];
   /** Bytes at the end of a slab that must be seen together with what follows. */
   readonly #carry = new Uint8Array(SLAB_SIZE);
 
   // Where the walk stands between slabs.
+  /** Bytes before the present slab. */
+  #offset = 0;
   #inlineLeft = 0;
+  /** Bytes of a file whose object is known that are passed over. */
+  #knownLeft = 0;
+  /** Size of a file of which nothing was seen yet; 0 when there is none. */
+  #bodySize = 0;
   #wholeSize = 0;
   #bodyPadding = 0;
   #large: LargeFile | undefined;
@@ -146,6 +161,7 @@ export class LayerSplitter {
       const filled: FilledSlab = { slab, segments: [] };
       const used = this.#walk(filled, end, atEnd);
       carried = end - used;
+      this.#offset += used;
       this.#carry.set(slab.data.subarray(used, end));
       this.#inFlight.push(filled);
       this.#exchange.submit(slab);
@@ -180,6 +196,21 @@ export class LayerSplitter {
         at += length;
         this.#inlineLeft -= length;
         if (this.#inlineLeft > 0) break;
+      }
+      if (this.#bodySize > 0) {
+        if (at === end) break;
+        flushInline();
+        if (this.#beginBody(at)) segments.push(Segment.Known);
+        inlineStart = at;
+      }
+      if (this.#knownLeft > 0) {
+        const length = Math.min(this.#knownLeft, end - at);
+        at += length;
+        inlineStart = at;
+        this.#knownLeft -= length;
+        if (this.#knownLeft > 0) break;
+        this.#inlineLeft = this.#bodyPadding;
+        continue;
       }
       if (this.#wholeSize > 0) {
         const size = this.#wholeSize;
@@ -246,21 +277,38 @@ export class LayerSplitter {
   ): void {
     this.#entries.add(entry, external ? undefined : body);
     this.#bodyPadding = padding;
-    if (!external) this.#inlineLeft = size + padding;
-    else if (size <= MAX_WHOLE) this.#wholeSize = size;
-    else {
-      this.#large = {
-        file: this.#store.begin(),
-        size,
-        hasher: new VerityHasher(this.#store.algorithm),
-        position: 0,
-      };
-      this.#largeFiles.push(this.#large);
+    if (external) this.#bodySize = size;
+    else this.#inlineLeft = size + padding;
+  }
+
+  /** Decides what to do with a file whose content begins at `at` of the slab. @returns whether its object is known. */
+  #beginBody(at: number): boolean {
+    const size = this.#bodySize;
+    this.#bodySize = 0;
+    const id = this.#input.objectAt?.(this.#offset + at, size);
+    if (id !== undefined) {
+      this.#knownFiles.push({ id, size });
+      this.#knownLeft = size;
+      return true;
     }
+    if (size <= MAX_WHOLE) {
+      this.#wholeSize = size;
+      return false;
+    }
+    this.#large = {
+      file: this.#store.begin(),
+      size,
+      hasher: new VerityHasher(this.#store.algorithm),
+      position: 0,
+    };
+    this.#largeFiles.push(this.#large);
+    return false;
   }
 
   #expectNothingLeft(): void {
-    if (this.#wholeSize > 0 || this.#large !== undefined) throw endInsideBody();
+    const isCut =
+      this.#bodySize > 0 || this.#knownLeft > 0 || this.#wholeSize > 0 || this.#large !== undefined;
+    if (isCut) throw endInsideBody();
     if (this.#inlineLeft > 0) throw endInsidePadding();
   }
 
@@ -289,6 +337,11 @@ export class LayerSplitter {
           const start = slab.result(item);
           const hashes = slab.results.subarray(start, start + Math.ceil(length / BLOCK_SIZE) * digestSize);
           this.#largeFiles[0]!.hasher.updateHashed(hashes, length);
+          break;
+        }
+        case Segment.Known: {
+          const { id, size } = this.#knownFiles.shift()!;
+          this.#countExternal(this.#writer.external(id, size), size, false);
           break;
         }
         case Segment.LargeEnd: {

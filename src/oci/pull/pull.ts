@@ -7,10 +7,12 @@ import { Fd } from "../../sys/fd.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { type CommittedImage, commitArtifact, commitImage, findCommitted } from "../commit.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
+import { DeltaSource } from "../delta/delta-source.ts";
+import { type SubstitutedLayers, substituteLayers } from "../delta/substitutes.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { openConfig, openManifest, parseStoredConfig } from "../image.ts";
-import { isContainerImage, type Manifest, parseManifest, refuseDelta } from "../manifest.ts";
+import { isContainerImage, isDelta, type Manifest, parseManifest } from "../manifest.ts";
 import { recordReferrer } from "../referrers.ts";
 import { sealsOf } from "../seal.ts";
 import type { ImageSource, PublishedDocument } from "../source.ts";
@@ -53,6 +55,8 @@ const MAX_ENTRY_FILES = 128;
 /** A layer of the image, and the name that its stream has. */
 export interface ImageLayer {
   readonly descriptor: Descriptor;
+  /** What is transported instead of its blob. */
+  readonly substitute?: Descriptor;
   /** Diff ID of a tar layer, digest of an artifact's blob. */
   readonly id: OciDigest;
 }
@@ -71,7 +75,7 @@ export async function pullImage(
   return await pullManifest(repository, source, await source.manifest(), options);
 }
 
-/** As `pullImage`, for one of several images of a source. */
+/** As `pullImage`, for one of several images of a source; of a delta, the image that it makes. */
 export async function pullManifest(
   repository: Repository,
   source: ImageSource,
@@ -80,7 +84,10 @@ export async function pullManifest(
 ): Promise<PullReport> {
   const manifest = parseManifest(found.bytes, digestAlgorithm(found.digest));
   try {
-    refuseDelta(manifest);
+    if (isDelta(manifest)) {
+      using delta = await DeltaSource.open(source, manifest);
+      return await pullManifest(repository, delta, await delta.manifest(), options);
+    }
     return await pullParsed(repository, source, manifest, options);
   } catch (error) {
     throw withContext(`${source.label}: image ${manifest.digest}`, error);
@@ -140,9 +147,11 @@ async function pullParsed(
   );
   using entryFiles = new DisposableStack();
   const split = new Map<OciDigest, SplitLayer>();
-  const statistics = await importLayers(repository, source.blobs, missing, {
+  const { layers: chosen, patched } = chooseLayers(repository, source, missing);
+  const statistics = await importLayers(repository, source.blobs, chosen, {
     ...importOptions,
     kind: "tar",
+    patched,
     keepBlobs,
     likely: layersTagged(repository, options.tag),
     onLayer: (id, layer) => {
@@ -158,6 +167,18 @@ async function pullParsed(
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);
   return report(commitImage(repository, manifest, config, root, { bootable }), statistics, false);
+}
+
+/** The layers as they are transported: those that are in the repository's hands come from a delta. */
+function chooseLayers(
+  repository: Repository,
+  source: ImageSource,
+  missing: readonly ImageLayer[],
+): SubstitutedLayers {
+  const { delta } = source;
+  return delta === undefined
+    ? { layers: missing, patched: undefined }
+    : substituteLayers(repository, delta, missing, "refuse");
 }
 
 /** The config if it is here and intact. */
