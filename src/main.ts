@@ -1,13 +1,15 @@
 import { writeSync } from "node:fs";
+import { programName } from "./cli/program-name.ts";
 import { versionLine } from "./cli/version.ts";
 
+const name = programName(process.argv0);
 const words = process.argv.slice(2);
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   // nothing else is loaded: scripts ask this often
-  writeSync(1, `${versionLine()}\n`);
+  writeSync(1, `${versionLine(name)}\n`);
   process.exit(0);
 }
 
 const { runProgram } = await import("./cli/run.ts");
-const { ROOT } = await import("./cli/commands.ts");
-await runProgram(ROOT, words);
+const { programNamed } = await import("./cli/personalities.ts");
+await runProgram(programNamed(name), words);

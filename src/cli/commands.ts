@@ -1,3 +1,4 @@
+import { COMPOSEFS_INFO_COMMAND, MKCOMPOSEFS_COMMAND } from "./specs/composefs.ts";
 import { DIFF_COMMAND } from "./specs/diff.ts";
 import { DIRECTORY_COMMANDS } from "./specs/directory.ts";
 import { MOUNT_COMMANDS } from "./specs/mount.ts";
@@ -14,6 +15,8 @@ export const ROOT: CommandSpec = {
     ...REPOSITORY_COMMANDS,
     ...DIRECTORY_COMMANDS,
     DIFF_COMMAND,
+    MKCOMPOSEFS_COMMAND,
+    COMPOSEFS_INFO_COMMAND,
     ...MOUNT_COMMANDS,
     OCI_COMMAND,
     OSTREE_COMMAND,

@@ -27,6 +27,7 @@ export async function directoryArgument(
     algorithm,
     xattrs,
     bootable: args.flag("bootable"),
+    oneFileSystem: args.flag("one-file-system"),
     jobs: jobs.count,
     progress,
   });

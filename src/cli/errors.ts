@@ -16,9 +16,15 @@ export interface Failure {
  * What to tell the user about an error.
  * @param debug adds where in the program it was thrown
  * @param path the command that was run, if it came that far
+ * @param program its name
  */
-export function failureOf(error: unknown, debug: boolean, path?: readonly CommandSpec[]): Failure {
-  const lines = [`cfsctl: error: ${printable(describeError(error))}`];
+export function failureOf(
+  error: unknown,
+  debug: boolean,
+  path?: readonly CommandSpec[],
+  program = "cfsctl",
+): Failure {
+  const lines = [`${program}: error: ${printable(describeError(error))}`];
   const hint = hintOf(error);
   if (hint !== undefined) lines.push(`hint: ${printable(hint)}`);
   const usage = error instanceof UsageError ? error.path : path;

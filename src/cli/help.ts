@@ -38,6 +38,7 @@ export function renderHelp(path: readonly CommandSpec[], long: boolean, width: n
   }
   const own = [...(command.options ?? []), HELP_OPTION, ...(path.length === 1 ? [VERSION_OPTION] : [])];
   blocks.push(section("Options", optionRows(own, long), width));
+  if (path[0]!.isProgram === true) return `${blocks.join("\n\n")}\n`;
   const globals = GLOBAL_OPTIONS.filter((o) => !own.some((p) => p.name === o.name));
   if (long || path.length === 1) blocks.push(section("Global options", optionRows(globals, long), width));
   else blocks.push(`Global options, such as --repo: see '${path[0]!.name} --help'.`);

@@ -39,12 +39,13 @@ export function parseCommandLine(
 ): Invocation {
   const path: CommandSpec[] = [root];
   const globals = new Values(GLOBAL_OPTIONS);
+  const known = root.isProgram === true ? [] : GLOBAL_OPTIONS;
   for (let rest = words; ; ) {
     const command = path[path.length - 1]!;
     const own = new Values(command.options ?? []);
     const positionals: string[] = [];
     let descend: number | undefined;
-    for (const token of tokensOf(rest, [...GLOBAL_OPTIONS, ...(command.options ?? [])])) {
+    for (const token of tokensOf(rest, [...known, ...(command.options ?? [])])) {
       if (token.kind === "positional") {
         if (command.subcommands === undefined) {
           positionals.push(token.value);
@@ -62,7 +63,7 @@ export function parseCommandLine(
       if (path.length === 1 && (token.rawName === "-V" || token.rawName === "--version"))
         return { kind: "version" };
       const values = own.find(token.name) !== undefined ? own : globals;
-      const option = values.find(token.name);
+      const option = values === globals && root.isProgram === true ? undefined : values.find(token.name);
       // a short name is known by its letter only, a long one by its long form
       if (
         option === undefined ||
@@ -115,7 +116,8 @@ function helpFor(path: readonly CommandSpec[], words: readonly string[]): Invoca
 }
 
 function unknownOption(path: readonly CommandSpec[], rawName: string): UsageError {
-  const specs = [...(path[path.length - 1]!.options ?? []), ...GLOBAL_OPTIONS].filter((o) => !o.hidden);
+  const known = path[0]!.isProgram === true ? [] : GLOBAL_OPTIONS;
+  const specs = [...(path[path.length - 1]!.options ?? []), ...known].filter((o) => !o.hidden);
   const near = rawName.startsWith("--")
     ? nearest(
         rawName.slice(2),

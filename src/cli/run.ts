@@ -24,12 +24,13 @@ export async function runProgram(root: CommandSpec, words: readonly string[]): P
   let running: readonly CommandSpec[] | undefined;
 
   const fail = (error: unknown): never => {
-    let failure = failureOf(error, debug, running);
+    let failure = failureOf(error, debug, running, root.name);
     try {
       out.flush();
     } catch (flushError) {
       // stdout can't be written: that is the failure to report, unless it has just been
-      if (flushError !== error && failure.code === EXIT.ok) failure = failureOf(flushError, debug);
+      if (flushError !== error && failure.code === EXIT.ok)
+        failure = failureOf(flushError, debug, undefined, root.name);
     }
     err.overlay?.clear();
     err.raw(failure.text);
@@ -40,7 +41,7 @@ export async function runProgram(root: CommandSpec, words: readonly string[]): P
 
   try {
     const invocation = parseCommandLine(root, words, process.env);
-    if (invocation.kind === "version") out.line(versionLine());
+    if (invocation.kind === "version") out.line(versionLine(root.name));
     else if (invocation.kind === "help") out.text(renderHelp(invocation.path, invocation.long, helpWidth(1)));
     else if (invocation.kind === "incomplete") {
       err.text(renderHelp(invocation.path, false, helpWidth(2)));

@@ -59,6 +59,8 @@ export interface CommandSpec {
   readonly name: string;
   readonly aliases?: readonly string[];
   readonly hidden?: boolean;
+  /** A program of its own, without the global options. */
+  readonly isProgram?: boolean;
   /** One line for the list of commands. */
   readonly summary: string;
   /** What `--help` says below the summary. */

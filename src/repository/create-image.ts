@@ -13,6 +13,7 @@ export interface CreateImageOptions {
   /** As in `DirectoryTreeOptions`. */
   readonly xattrs: XattrFilter | undefined;
   readonly bootable?: boolean;
+  readonly oneFileSystem?: boolean;
   /** Threads, this one included. */
   readonly jobs: number;
   readonly progress: Progress;

@@ -15,6 +15,10 @@ export interface DirectoryTreeOptions {
   readonly store?: ObjectStoreHandle;
   /** Makes it the tree of a container image that keeps these xattrs; undefined: everything stays as it is found. */
   readonly xattrs: XattrFilter | undefined;
+  /** Which xattrs to read when everything stays as it is found, by name; all unless given. */
+  readonly wantedXattr?: (name: ByteString) => boolean;
+  /** Directories of other file systems stay empty. */
+  readonly oneFileSystem?: boolean;
   /** Makes it the tree of a bootable image. */
   readonly bootable?: boolean;
   /** Threads, this one included. */
@@ -24,11 +28,13 @@ export interface DirectoryTreeOptions {
 
 /** The tree of a directory in the file system, as an image of it will hold it. See `scanDirectory` for errors. */
 export async function directoryTree(path: string, options: DirectoryTreeOptions): Promise<Directory> {
-  const { xattrs, bootable = false } = options;
+  const { xattrs, wantedXattr, oneFileSystem = false, bootable = false } = options;
   // What the transforms drop is not read at all.
   using scanned = scanDirectory(path, {
     emptied: [...(xattrs === undefined ? [] : ["run"]), ...(bootable ? EMPTIED_FOR_BOOT : [])],
     ...(xattrs !== undefined && { wantedXattr: (name: ByteString) => keepsXattr(xattrs, name) }),
+    ...(xattrs === undefined && wantedXattr !== undefined && { wantedXattr }),
+    oneFileSystem,
   });
   await hashScannedFiles(scanned, options);
   if (xattrs !== undefined) applyOciTransform(scanned.root, xattrs);

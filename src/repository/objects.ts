@@ -38,6 +38,8 @@ export interface ObjectStoreHandle {
   readonly repositoryFd: number;
   readonly algorithm: Algorithm;
   readonly verity: VerityPolicy;
+  /** Where in the repository the objects are; `objects` unless given. */
+  readonly folder?: string;
 }
 
 /** A file that is being written and has no name in the store yet. */
@@ -60,6 +62,7 @@ export class ObjectStore {
   readonly algorithm: Algorithm;
   readonly #repositoryFd: number;
   readonly #verity: VerityPolicy;
+  readonly #folder: string;
   #objectsFd: number | undefined;
   /** Learnt from the first attempt: there is no need to ask for every object. */
   #verityUnsupported = false;
@@ -70,10 +73,16 @@ export class ObjectStore {
     this.#repositoryFd = handle.repositoryFd;
     this.algorithm = handle.algorithm;
     this.#verity = handle.verity;
+    this.#folder = handle.folder ?? "objects";
   }
 
   get handle(): ObjectStoreHandle {
-    return { repositoryFd: this.#repositoryFd, algorithm: this.algorithm, verity: this.#verity };
+    return {
+      repositoryFd: this.#repositoryFd,
+      algorithm: this.algorithm,
+      verity: this.#verity,
+      folder: this.#folder,
+    };
   }
 
   close(): void {
@@ -83,9 +92,9 @@ export class ObjectStore {
 
   /** Size of an object in bytes, or undefined when there is none of this id. */
   sizeOf(id: ObjectId): number | undefined {
-    const result = tryFstatat(this.#repositoryFd, `objects/${objectPath(id)}`, this.#status);
+    const result = tryFstatat(this.#repositoryFd, this.#pathOf(id), this.#status);
     if (result === -ENOENT) return undefined;
-    check(result, "statx", `objects/${objectPath(id)}`);
+    check(result, "statx", this.#pathOf(id));
     return this.#status.size;
   }
 
@@ -98,7 +107,7 @@ export class ObjectStore {
    * @throws CfsError NotFound, or Corrupt when the file is not what its name says.
    */
   open(id: ObjectId): Fd {
-    const path = `objects/${objectPath(id)}`;
+    const path = this.#pathOf(id);
     const fd = tryOpenat(this.#repositoryFd, path, O_RDONLY | O_NOFOLLOW);
     if (fd === -ENOENT) {
       throw new CfsError(
@@ -161,7 +170,7 @@ export class ObjectStore {
     // The inode is best made in the directory it will live in: ext4 then spreads inodes over its block groups.
     const file = this.#create(id.slice(0, 2));
     try {
-      writeAll(file.fd, data, `objects/${objectPath(id)}`);
+      writeAll(file.fd, data, this.#pathOf(id));
     } catch (error) {
       this.abandon(file);
       throw error;
@@ -193,7 +202,7 @@ export class ObjectStore {
    * @param fd open for writing; the name of the file, if it has one, becomes one below `objects/`.
    */
   adopt(fd: number, name?: { readonly directoryFd: number; readonly path: string }): NewObject {
-    setMode(fd, FILE_MODE, "objects");
+    setMode(fd, FILE_MODE, this.#folder);
     if (name === undefined) return { fd, temporaryName: undefined };
     const temporary = temporaryName(TEMPORARY_OBJECT_PREFIX);
     renameat(name.directoryFd, name.path, this.#objects(), temporary);
@@ -237,7 +246,7 @@ export class ObjectStore {
     try {
       produce((piece) => {
         hasher.update(piece);
-        writeAll(file.fd, piece, "objects");
+        writeAll(file.fd, piece, this.#folder);
       });
     } catch (error) {
       this.abandon(file);
@@ -264,7 +273,7 @@ export class ObjectStore {
   }
 
   #stateOf(id: ObjectId, size: number): "absent" | "present" | "damaged" {
-    const path = `objects/${objectPath(id)}`;
+    const path = this.#pathOf(id);
     const result = tryFstatat(this.#repositoryFd, path, this.#status);
     if (result === -ENOENT) return "absent";
     check(result, "statx", path);
@@ -290,13 +299,13 @@ export class ObjectStore {
         fd = tryOpenat(objects, directory, O_TMPFILE | O_RDWR, FILE_MODE);
       }
       if (!lacksUnnamedFiles(fd)) {
-        return { fd: check(fd, "openat", `objects/${directory}`), temporaryName: undefined };
+        return { fd: check(fd, "openat", `${this.#folder}/${directory}`), temporaryName: undefined };
       }
       this.#tmpfileUnsupported = true;
     }
     const name = temporaryName(TEMPORARY_OBJECT_PREFIX);
     const fd = tryOpenat(objects, name, O_CREAT | O_EXCL | O_RDWR, FILE_MODE);
-    return { fd: check(fd, "openat", `objects/${name}`), temporaryName: name };
+    return { fd: check(fd, "openat", `${this.#folder}/${name}`), temporaryName: name };
   }
 
   #publish(file: NewObject, id: ObjectId, replace: boolean): boolean {
@@ -310,7 +319,7 @@ export class ObjectStore {
 
   /** Turns fs-verity on; the file's descriptor becomes a read-only one. */
   #seal(file: NewObject, id: ObjectId): void {
-    const label = `objects/${objectPath(id)}`;
+    const label = this.#pathOf(id);
     const readOnly = check(tryOpenat(AT_FDCWD, `/proc/self/fd/${file.fd}`, O_RDONLY), "openat", label);
     libc.close(file.fd);
     file.fd = readOnly;
@@ -378,14 +387,18 @@ export class ObjectStore {
     );
   }
 
+  #pathOf(id: ObjectId): string {
+    return `${this.#folder}/${objectPath(id)}`;
+  }
+
   #objects(): number {
     if (this.#objectsFd === undefined) {
-      let fd = tryOpenat(this.#repositoryFd, "objects", O_RDONLY | O_DIRECTORY);
+      let fd = tryOpenat(this.#repositoryFd, this.#folder, O_RDONLY | O_DIRECTORY);
       if (fd === -ENOENT) {
-        mkdirat(this.#repositoryFd, "objects", DIRECTORY_MODE);
-        fd = tryOpenat(this.#repositoryFd, "objects", O_RDONLY | O_DIRECTORY);
+        mkdirat(this.#repositoryFd, this.#folder, DIRECTORY_MODE);
+        fd = tryOpenat(this.#repositoryFd, this.#folder, O_RDONLY | O_DIRECTORY);
       }
-      this.#objectsFd = check(fd, "openat", "objects");
+      this.#objectsFd = check(fd, "openat", this.#folder);
     }
     return this.#objectsFd;
   }

@@ -25,6 +25,8 @@ export interface ScanOptions {
   readonly wantedXattr?: (name: ByteString) => boolean;
   /** Directories in the root whose entries are not looked at. */
   readonly emptied?: readonly ByteString[];
+  /** Directories of other file systems are not looked into. */
+  readonly oneFileSystem?: boolean;
 }
 
 /** A tree whose larger files have yet to be hashed. */
@@ -48,7 +50,7 @@ interface Frame {
 
 /**
  * Reads a directory and all below it: metadata, link targets, extended attributes and the content of files of up to
- * 64 bytes. No symbolic link is followed, the given path's last component included; mount points are crossed. Files
+ * 64 bytes. No symbolic link is followed, the given path's last component included; mount points are crossed unless asked otherwise. Files
  * that are the same inode become hard links.
  * @param path text, of a directory.
  * @throws CfsError naming the file that can't be read or changes while it is.
@@ -73,6 +75,8 @@ class Scan {
   readonly #status = emptyStatus();
   /** By device and inode: `st_nlink` tells nothing about the same file being mounted at several places. */
   readonly #inodes = new Map<number, Map<number | bigint, Leaf>>();
+  /** Of the directory itself. Files are not asked: on overlayfs they may have another one. */
+  #device: number | undefined;
 
   constructor(path: string, top: Fd, options: ScanOptions) {
     this.#label = path.replace(/\/+$/, "");
@@ -126,10 +130,11 @@ class Scan {
   /** Reads everything in a directory but its subdirectories. */
   #visit(fd: Fd, path: ByteString): Frame {
     const label = () => this.#labelOf(path);
-    const node = directory(this.#stat(fstat(fd), fd.fd, ".", label));
+    const status = fstat(fd);
+    const node = directory(this.#stat(status, fd.fd, ".", label));
     const pending: ByteString[] = [];
     const frame = { fd, path, node, pending };
-    if (this.#options.emptied?.includes(path)) return frame;
+    if (this.#options.emptied?.includes(path) || this.#isElsewhere(status)) return frame;
     this.files.enter(path);
     for (const { name, type } of readDirectory(fd)) {
       const child = type === DT_DIR ? undefined : this.#leaf(frame, name);
@@ -137,6 +142,12 @@ class Scan {
       else node.entries.set(name, child);
     }
     return frame;
+  }
+
+  #isElsewhere(status: FileStatus): boolean {
+    const device = deviceOf(status);
+    this.#device ??= device;
+    return this.#options.oneFileSystem === true && device !== this.#device;
   }
 
   /** Undefined for what turns out to be a directory. */

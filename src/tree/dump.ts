@@ -129,12 +129,18 @@ export function escapeField(bytes: ByteString): string {
   return bytes === "-" ? "\\x2d" : escapeBytes(bytes);
 }
 
+/** For people: as in a dumpfile, but spaces stay. */
+export function escapeForList(bytes: ByteString): string {
+  return bytes.replace(/[^ -[\]-~]/g, escapeCharacter);
+}
+
 /** All but printable ASCII without the backslash is escaped. */
-function escapeBytes(bytes: ByteString): string {
+export function escapeBytes(bytes: ByteString): string {
   return /^[!-[\]-~]*$/.test(bytes) ? bytes : bytes.replace(/[^!-[\]-~]/g, escapeCharacter);
 }
 
-function escapeXattr(bytes: ByteString): string {
+/** Of a name or value of an extended attribute, where `=` is escaped too. */
+export function escapeXattr(bytes: ByteString): string {
   return /^[!-<>-[\]-~]*$/.test(bytes) ? bytes : bytes.replace(/[^!-<>-[\]-~]/g, escapeCharacter);
 }
 

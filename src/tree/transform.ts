@@ -57,13 +57,18 @@ export function keepsXattr(filter: XattrFilter, name: ByteString): boolean {
 
 /** Drops all xattrs that the filter does not let through, on every node. */
 export function filterXattrs(root: Directory, filter: XattrFilter): void {
+  keepXattrs(root, (name) => keepsXattr(filter, name));
+}
+
+/** Drops all xattrs but those of wanted names, on every node. */
+export function keepXattrs(root: Directory, isWanted: (name: ByteString) => boolean): void {
   // Nodes share their xattr maps, and go on sharing them.
   const filtered = new Map<Xattrs, Xattrs>();
   const apply = (stat: Stat) => {
     if (stat.xattrs.size === 0) return;
     let kept = filtered.get(stat.xattrs);
     if (kept === undefined) {
-      const pairs = [...stat.xattrs].filter(([name]) => keepsXattr(filter, name));
+      const pairs = [...stat.xattrs].filter(([name]) => isWanted(name));
       kept =
         pairs.length === stat.xattrs.size ? stat.xattrs : pairs.length === 0 ? NO_XATTRS : new Map(pairs);
       filtered.set(stat.xattrs, kept);

@@ -14,6 +14,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     ref: args.optional("IMAGE_NAME"),
     xattrs: xattrsArgument(args),
     bootable: args.flag("bootable"),
+    oneFileSystem: args.flag("one-file-system"),
     jobs: jobs.count,
     progress: context.progress,
   });

@@ -18,7 +18,7 @@ export function run(context: Context, args: Arguments): void {
   const nodes = files.map((path) => nodeAt(root, path));
   if (args.flag("backing-path-only")) {
     const lines = nodes.map((node, i) => `${files[i]!} ${backingPath(node, files[i]!)}\n`);
-    for (const line of lines) out.bytes(Buffer.from(line, "latin1"));
+    out.bytes(Buffer.from(lines.join(""), "latin1"));
     return;
   }
   const links = countLinks(root);

@@ -13,6 +13,11 @@ const OPTIONS: readonly OptionSpec[] = [
       "Without it the root gets the metadata of /usr, /run is emptied, and only some extended attributes are kept.",
   },
   { ...XATTRS_OPTION, details: "Without effect together with --no-propagate-usr-to-root." },
+  {
+    name: "one-file-system",
+    kind: "boolean",
+    help: "Leave directories of other file systems empty",
+  },
 ];
 
 /** Commands about directories of the local file system. */

@@ -1,0 +1,140 @@
+import { basename, dirname } from "node:path";
+import { fromText } from "../bytes.ts";
+import type { FormatVersion } from "../erofs/format.ts";
+import { writeImage } from "../erofs/writer.ts";
+import { CfsError, withContext } from "../errors.ts";
+import { S_IFMT, S_IFREG } from "../mode.ts";
+import { NewFile } from "../oci/push/new-file.ts";
+import { acquireJobs } from "../parallel/jobs.ts";
+import { directoryTree } from "../repository/directory-tree.ts";
+import type { ObjectStoreHandle } from "../repository/objects.ts";
+import type { Fd } from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  mkdirat,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_WRONLY,
+  open,
+  pathBytes,
+  read,
+  writeAll,
+} from "../sys/file.ts";
+import { emptyStatus, tryFstatat } from "../sys/stat.ts";
+import { DumpfileParser } from "../tree/dumpfile.ts";
+import type { Directory } from "../tree/model.ts";
+import { dropDevices, dropTimes, separateHardLinks } from "../tree/plain.ts";
+import { keepXattrs } from "../tree/transform.ts";
+import { SHA256 } from "../verity/digest.ts";
+import { fsVerityDigest } from "../verity/merkle.ts";
+import type { Arguments } from "./arguments.ts";
+import type { Context } from "./context.ts";
+
+/** How `mkcomposefs` chooses the format of the image, which its two implementations do in ways of their own. */
+export type ChooseVersion = (
+  root: Directory,
+  given: { readonly min: number | undefined; readonly max: number | undefined },
+) => FormatVersion;
+
+const READ_SIZE = 1024 * 1024;
+const STDOUT = "-";
+const STDIN = 0;
+const DIRECTORY_MODE = 0o755;
+
+/** Runs `mkcomposefs [OPTIONS] SOURCE [IMAGE]`; only SHA-256 is used. */
+export async function mkcomposefs(context: Context, args: Arguments, choose: ChooseVersion): Promise<void> {
+  const { out } = context;
+  const output = outputOf(context, args);
+  const given = { min: args.int("min-version"), max: args.int("max-version") };
+  const source = args.required("SOURCE");
+  const root = args.flag("from-file") ? dumpfileTree(source) : await sourceTree(context, args, source);
+  if (args.flag("skip-devices")) dropDevices(root);
+  if (args.flag("use-epoch")) dropTimes(root);
+  const isWanted = wantedXattr(args);
+  if (isWanted !== undefined) keepXattrs(root, isWanted);
+  const image = writeImage(root, choose(root, given), SHA256);
+  if (output === STDOUT) out.bytes(image);
+  else if (output !== undefined) writeImageFile(output, image);
+  if (output === undefined || args.flag("print-digest")) out.line(fsVerityDigest(image, SHA256));
+}
+
+/** Where the image goes; undefined when only its digest is wanted. */
+function outputOf({ out }: Context, args: Arguments): string | undefined {
+  const image = args.optional("IMAGE");
+  if (args.flag("print-digest-only")) {
+    if (image === undefined) return undefined;
+    throw new CfsError("Invalid", "IMAGE must be omitted when using --print-digest-only");
+  }
+  if (image === undefined)
+    throw new CfsError("Invalid", "IMAGE is required", { hint: "or give --print-digest-only" });
+  if (image === STDOUT && out.isTerminal) {
+    throw new CfsError("Invalid", "the image is not written to a terminal", {
+      hint: "redirect standard output, or name a file",
+    });
+  }
+  return image;
+}
+
+function wantedXattr(args: Arguments): ((name: string) => boolean) | undefined {
+  if (args.flag("skip-xattrs")) return () => false;
+  return args.flag("user-xattrs") ? (name) => name.startsWith("user.") : undefined;
+}
+
+function dumpfileTree(path: string): Directory {
+  if (path === "-") return parseFrom(STDIN, "standard input");
+  using file = open(path, O_RDONLY);
+  return parseFrom(file.fd, path);
+}
+
+function parseFrom(fd: number, label: string): Directory {
+  const parser = new DumpfileParser(SHA256);
+  const buffer = new Uint8Array(READ_SIZE);
+  try {
+    for (let size = read(fd, buffer, label); size > 0; size = read(fd, buffer, label))
+      parser.push(buffer.subarray(0, size));
+    return parser.finish();
+  } catch (error) {
+    throw withContext(label, error);
+  }
+}
+
+async function sourceTree(context: Context, args: Arguments, source: string): Promise<Directory> {
+  using jobs = acquireJobs(args.int("threads") ?? context.globals.jobs);
+  using store = args.text("digest-store") === undefined ? undefined : openStore(args.text("digest-store")!);
+  const wanted = wantedXattr(args);
+  const root = await directoryTree(source, {
+    algorithm: SHA256,
+    xattrs: undefined,
+    ...(wanted !== undefined && { wantedXattr: wanted }),
+    ...(store !== undefined && { store: storeIn(store) }),
+    jobs: jobs.count,
+    progress: context.progress,
+  });
+  if (!args.flag("hardlinks")) separateHardLinks(root);
+  return root;
+}
+
+/** Makes the directory when there is none, but not what leads to it. */
+function openStore(path: string): Fd {
+  mkdirat(AT_FDCWD, pathBytes(path), DIRECTORY_MODE);
+  return open(path, O_RDONLY | O_DIRECTORY);
+}
+
+function storeIn(directory: Fd): ObjectStoreHandle {
+  return { repositoryFd: directory.fd, algorithm: SHA256, verity: "try", folder: "." };
+}
+
+/** Regular files are replaced when the image is complete; anything else, such as a pipe, is written to. */
+function writeImageFile(path: string, image: Uint8Array): void {
+  const status = emptyStatus();
+  const exists = tryFstatat(AT_FDCWD, fromText(path), status) >= 0;
+  if (exists && (status.mode & S_IFMT) !== S_IFREG) {
+    using file = open(path, O_WRONLY);
+    writeAll(file.fd, image, path);
+    return;
+  }
+  using directory = open(dirname(path), O_RDONLY | O_DIRECTORY);
+  using file = new NewFile(directory);
+  writeAll(file.fd, image, path);
+  file.place(fromText(basename(path)));
+}

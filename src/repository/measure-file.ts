@@ -1,0 +1,25 @@
+import { O_RDONLY, open, pread } from "../sys/file.ts";
+import { measureVerity } from "../sys/verity.ts";
+import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { VerityHasher } from "../verity/merkle.ts";
+
+const READ_SIZE = 1024 * 1024;
+
+/**
+ * The fs-verity digest of a file: what the kernel has measured, where fs-verity is enabled with this algorithm, else
+ * computed of its content.
+ * @param path text.
+ */
+export function measureFile(path: string, algorithm: Algorithm): ObjectId {
+  using file = open(path, O_RDONLY);
+  const measured = measureVerity(file.fd, algorithm, path);
+  if (measured.state === "measured") return measured.id;
+  const hasher = new VerityHasher(algorithm);
+  const buffer = new Uint8Array(READ_SIZE);
+  for (let offset = 0; ; ) {
+    const length = pread(file.fd, buffer, offset, path);
+    if (length > 0) hasher.update(buffer.subarray(0, length));
+    if (length < buffer.length) return hasher.digest();
+    offset += length;
+  }
+}
