@@ -14,6 +14,7 @@ import {
   NO_EXTERNAL,
   type ObjectLookup,
   type StoredObject,
+  SUBPATH_REF,
 } from "./commit-table.ts";
 import { alignUp } from "./gvariant-type.ts";
 
@@ -197,9 +198,10 @@ export class FinishedCommitStream {
     return this.#file();
   }
 
-  /** The file as it is kept. */
-  withImage(image: ObjectId): Uint8Array<ArrayBuffer> {
+  /** The file as it is kept. @param subpaths of a commit that is there in part. */
+  withImage(image: ObjectId, subpaths: readonly string[] = []): Uint8Array<ArrayBuffer> {
     this.#writer.addNamedRef(IMAGE_REF, image);
+    for (const path of subpaths) this.#writer.addNamedRef(SUBPATH_REF + path, image);
     return this.#file();
   }
 

@@ -25,6 +25,8 @@ export const DATA_ALIGNMENT = 8;
 
 /** Name, in a commit's splitstream, of the EROFS image that was made of the commit. */
 export const IMAGE_REF = "composefs.image";
+/** In front of a path, in the stream of a commit that is there in part: what is below it is there. */
+export const SUBPATH_REF = "ostree.subpath:";
 
 /** A table of ten million objects; larger ones could not be held in memory. */
 const MAX_TABLE_SIZE = 2 ** 31;

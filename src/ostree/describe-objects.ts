@@ -6,33 +6,42 @@ import { hexOf } from "./commit-text.ts";
 import { archiveHeaderLength, isSymlink, parseArchiveHeader } from "./file-header.ts";
 import {
   type Commit,
-  type DirTree,
   type ObjectType,
   parseCommit,
   parseDirMeta,
   parseDirTree,
   type XattrPair,
 } from "./objects.ts";
+import { type Part, type Subpaths, selectEntries } from "./subpaths.ts";
 
 /** The commit object of a table. @throws CfsError Corrupt */
 export function commitOfTable(table: CommitTable): Commit {
   return parseCommit(dataOf(table, table.commit));
 }
 
-/** What each object of a commit is, which the table itself does not say. Objects that nothing refers to are missing. */
-export function objectTypes(table: CommitTable): Map<Checksum, ObjectType> {
+/**
+ * What each object of a commit is, which the table itself does not say. Objects that nothing refers to are missing.
+ * @param subpaths of a commit that is there in part.
+ */
+export function objectTypes(table: CommitTable, subpaths?: Subpaths): Map<Checksum, ObjectType> {
   const types = new Map<Checksum, ObjectType>([[table.commit, "commit"]]);
   const { rootTree, rootMeta } = commitOfTable(table);
   types.set(rootMeta, "dirmeta");
   types.set(rootTree, "dirtree");
-  const pending = [rootTree];
-  for (let tree = pending.pop(); tree !== undefined; tree = pending.pop()) {
-    const { files, directories }: DirTree = parseDirTree(dataOf(table, tree));
+  const pending: { tree: Checksum; part: Part }[] = [{ tree: rootTree, part: subpaths?.top ?? "all" }];
+  /** Directories that have been looked at as a whole. */
+  const done = new Set<Checksum>();
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (next.part === "all") {
+      if (done.has(next.tree)) continue;
+      done.add(next.tree);
+    }
+    const { files, directories } = selectEntries(parseDirTree(dataOf(table, next.tree)), next.part);
     for (const { file } of files) types.set(file, "file");
-    for (const directory of directories) {
-      types.set(directory.meta, "dirmeta");
-      if (!types.has(directory.tree)) pending.push(directory.tree);
-      types.set(directory.tree, "dirtree");
+    for (const { tree, meta, part } of directories) {
+      types.set(meta, "dirmeta");
+      types.set(tree, "dirtree");
+      pending.push({ tree, part });
     }
   }
   return types;

@@ -12,7 +12,7 @@ import { archiveHeaderLength, FileHasher, parseArchiveHeader } from "./file-head
 import { commitOfStreamName, commitStreamName } from "./names.ts";
 import type { ObjectType } from "./objects.ts";
 import { listCommits } from "./resolve.ts";
-import { listCommitRefs, openCommit } from "./stored-commit.ts";
+import { listCommitRefs, openCommit, type StoredCommit } from "./stored-commit.ts";
 import { buildCommitTree } from "./tree.ts";
 
 export interface CommitFault {
@@ -95,11 +95,11 @@ class CommitCheck {
     if (stored === undefined) {
       return faults.length > 0 ? faults : [`stream '${commitStreamName(commit)}' is missing`];
     }
-    const { table, image } = stored;
-    const types = attempt(() => objectTypes(table));
+    const { table, image, subpaths } = stored;
+    const types = attempt(() => objectTypes(table, subpaths));
     for (let i = 0; i < table.length; i++) attempt(() => this.#object(table, i, types));
     if (faults.length > 0) return faults;
-    attempt(() => this.#structure(table));
+    attempt(() => this.#structure(stored));
     if (image === undefined) faults.push("no image is recorded");
     else if (!this.#repository.objects.has(image)) faults.push(`the image ${image} is missing`);
     return faults;
@@ -145,8 +145,8 @@ class CommitCheck {
     return size;
   }
 
-  #structure(table: CommitTable): void {
-    buildCommitTree(table, table.commit);
+  #structure({ table, subpaths }: StoredCommit): void {
+    buildCommitTree(table, table.commit, { subpaths });
     const writer = new CommitStreamWriter(this.#repository.algorithm);
     for (let i = 0; i < table.length; i++)
       writer.add(table.checksumAt(i), table.dataAt(i), table.externalAt(i));

@@ -6,6 +6,7 @@ import type { Checksum } from "./checksum.ts";
 export const REF_PREFIX = "ostree/";
 
 const STREAM_PREFIX = "ostree-commit-";
+const PARTIAL_PREFIX = "ostree-commitpartial-";
 const MAX_NAME = 255;
 
 /** Name of the splitstream that holds a commit. */
@@ -13,10 +14,22 @@ export function commitStreamName(commit: Checksum): string {
   return STREAM_PREFIX + commit;
 }
 
-/** The commit in a stream of this name; undefined for other streams. */
+/**
+ * Name of the splitstream that holds a commit of which only some paths were pulled. It is not that of a commit, so that
+ * nobody takes it for one that is complete.
+ */
+export function partialStreamName(commit: Checksum): string {
+  return PARTIAL_PREFIX + commit;
+}
+
+/** The commit in a stream of this name, of which some paths may be all there is; undefined for other streams. */
 export function commitOfStreamName(name: string): Checksum | undefined {
-  const commit = name.slice(STREAM_PREFIX.length);
-  return name.startsWith(STREAM_PREFIX) && /^[0-9a-f]{64}$/.test(commit) ? (commit as Checksum) : undefined;
+  const commit = /^ostree-commit(?:partial)?-([0-9a-f]{64})$/.exec(name)?.[1];
+  return commit === undefined ? undefined : (commit as Checksum);
+}
+
+export function isPartialStreamName(name: string): boolean {
+  return name.startsWith(PARTIAL_PREFIX);
 }
 
 /**

@@ -14,18 +14,19 @@ import { buildCommitTree } from "./tree.ts";
 export function ensureImage(repository: Repository, stored: StoredCommit): ObjectId {
   if (stored.image !== undefined && repository.objects.has(stored.image)) return stored.image;
   const objects = new CommitStreamWriter(repository.algorithm);
-  const { table } = stored;
+  const { table, subpaths } = stored;
   for (let i = 0; i < table.length; i++)
     objects.add(table.checksumAt(i), table.dataAt(i), table.externalAt(i));
   return storeCommit(repository, objects, stored.commit, {
     cleanXattrNames: hadCleanNames(repository, stored),
+    subpaths,
   }).image;
 }
 
 /** Whether the image that is recorded, but missing, has xattr names without the NUL. */
-function hadCleanNames(repository: Repository, { commit, table, image }: StoredCommit): boolean {
+function hadCleanNames(repository: Repository, { commit, table, image, subpaths }: StoredCommit): boolean {
   if (image === undefined) return false;
-  const { root, hasXattrs } = buildCommitTree(table, commit, { cleanXattrNames: true });
+  const { root, hasXattrs } = buildCommitTree(table, commit, { cleanXattrNames: true, subpaths });
   const { erofsVersion, algorithm } = repository;
   return hasXattrs && fsVerityDigest(writeImage(root, erofsVersion, algorithm), algorithm) === image;
 }
@@ -39,8 +40,11 @@ export function recordedImage({ image }: StoredCommit, name: string): ObjectId {
 }
 
 /** The tree of a commit as its image has it. */
-export function buildRecordedTree(repository: Repository, { commit, table, image }: StoredCommit): Directory {
-  const { root, hasXattrs } = buildCommitTree(table, commit);
+export function buildRecordedTree(
+  repository: Repository,
+  { commit, table, image, subpaths }: StoredCommit,
+): Directory {
+  const { root, hasXattrs } = buildCommitTree(table, commit, { subpaths });
   // Only the image tells which of the two kinds of xattr names was asked for.
   if (!hasXattrs || image === undefined || !repository.objects.has(image)) return root;
   using opened = openImage(repository, image);

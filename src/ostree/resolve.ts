@@ -3,21 +3,30 @@ import { openCategory } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { readDirectory } from "../sys/dir.ts";
 import type { Checksum } from "./checksum.ts";
-import { commitOfStreamName, commitStreamName } from "./names.ts";
+import { commitOfStreamName, commitStreamName, isPartialStreamName } from "./names.ts";
 import { openCommit, type StoredCommit, streamOfRef } from "./stored-commit.ts";
 
 const HINT = "`cfsctl ostree images` lists the names";
 
 /** All commits that have a stream, sorted by id. */
 export function listCommits(repository: Repository): Checksum[] {
+  return commitsWhere(repository, () => true);
+}
+
+/** Those that are complete. */
+export function listCompleteCommits(repository: Repository): Checksum[] {
+  return commitsWhere(repository, (name) => !isPartialStreamName(name));
+}
+
+function commitsWhere(repository: Repository, isWanted: (stream: string) => boolean): Checksum[] {
   using streams = openCategory(repository, "streams");
   if (streams === undefined) return [];
-  const commits: Checksum[] = [];
+  const commits = new Set<Checksum>();
   for (const { name } of readDirectory(streams)) {
     const commit = commitOfStreamName(name);
-    if (commit !== undefined) commits.push(commit);
+    if (commit !== undefined && isWanted(name)) commits.add(commit);
   }
-  return commits.sort();
+  return [...commits].sort();
 }
 
 /**

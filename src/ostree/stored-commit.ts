@@ -4,16 +4,26 @@ import { CfsError, withContext } from "../errors.ts";
 import { linkImage } from "../repository/images.ts";
 import { linkTarget } from "../repository/links.ts";
 import { ObjectChecklist } from "../repository/presence.ts";
-import { listRefs, writeRef } from "../repository/refs.ts";
+import { listRefs, openCategory, writeRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { linkStream, lookUpStream, openStreamObject } from "../repository/streams.ts";
+import { unlinkat } from "../sys/file.ts";
 import type { Directory } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { fsVerityDigest } from "../verity/merkle.ts";
 import type { Checksum } from "./checksum.ts";
 import type { CommitStreamWriter } from "./commit-stream-writer.ts";
-import { type CommitTable, IMAGE_REF, readCommitTable } from "./commit-table.ts";
-import { commitOfStreamName, commitRefName, commitStreamName, nameOfCommitRef, REF_PREFIX } from "./names.ts";
+import { type CommitTable, IMAGE_REF, readCommitTable, SUBPATH_REF } from "./commit-table.ts";
+import {
+  commitOfStreamName,
+  commitRefName,
+  commitStreamName,
+  isPartialStreamName,
+  nameOfCommitRef,
+  partialStreamName,
+  REF_PREFIX,
+} from "./names.ts";
+import { Subpaths } from "./subpaths.ts";
 import { buildCommitTree, type TreeOptions } from "./tree.ts";
 
 /** A commit in the repository. */
@@ -24,6 +34,8 @@ export interface StoredCommit {
   readonly table: CommitTable;
   /** The EROFS image that was made of it, as far as one is recorded. */
   readonly image: ObjectId | undefined;
+  /** What there is of it; undefined when it is complete. */
+  readonly subpaths: Subpaths | undefined;
 }
 
 /** A commit that was just brought in. */
@@ -43,8 +55,8 @@ export interface StoreCommitOptions extends TreeOptions {
 
 /**
  * Makes the stream and the image of a commit, and links them when it is proven that nothing is missing: every ostree
- * object that the commit needs, and every object that these refer to.
- * @param objects verified; those of the commit and no others.
+ * object that the commit needs, or the part of it that is asked for, and every object that these refer to.
+ * @param objects verified; those of the commit, or of its part, and no others.
  */
 export function storeCommit(
   repository: Repository,
@@ -69,11 +81,34 @@ export function storeCommit(
   const bytes = writeImage(imageTree ?? root, repository.erofsVersion, algorithm);
   const image = repository.objects.storeVerified(bytes).id;
   const firstStream = fsVerityDigest(finished.withoutImage(), algorithm);
-  const stream = repository.objects.storeVerified(finished.withImage(image)).id;
+  const { subpaths } = treeOptions;
+  const stream = repository.objects.storeVerified(finished.withImage(image, subpaths?.paths)).id;
   linkImage(repository, image);
-  linkStream(repository, commitStreamName(commit), stream);
+  if (subpaths === undefined) {
+    linkStream(repository, commitStreamName(commit), stream);
+    replacePartial(repository, commit);
+  } else linkStream(repository, partialStreamName(commit), stream);
   if (ref !== undefined) writeCommitRef(repository, ref, commit);
-  return { commit, stream, table, image, firstStream, hasXattrs };
+  return { commit, stream, table, image, firstStream, hasXattrs, subpaths };
+}
+
+/** What was a part of a commit gives way to all of it. */
+function replacePartial(repository: Repository, commit: Checksum): void {
+  const partial = partialStreamName(commit);
+  if (!hasStream(repository, partial)) return;
+  for (const { name, stream } of listCommitRefs(repository))
+    if (stream === partial) writeRef(repository, "streams", commitRefName(name), commitStreamName(commit));
+  using streams = openCategory(repository, "streams");
+  if (streams !== undefined) unlinkat(streams.fd, partial);
+}
+
+/** Whether there is a stream of all of a commit, be it damaged. */
+export function isCompleteLinked(repository: Repository, commit: Checksum): boolean {
+  return hasStream(repository, commitStreamName(commit));
+}
+
+function hasStream(repository: Repository, name: string): boolean {
+  return linkTarget(repository.dir.fd, `streams/${name}`) !== undefined;
 }
 
 /** So many objects leave so much behind at each step that it shows; of fewer it does not. */
@@ -104,16 +139,32 @@ export function hasContent(repository: Repository, table: CommitTable): boolean 
   return checklist.areAllPresent();
 }
 
-/** Points a name below `refs/ostree/` to a commit. */
+/** Points a name below `refs/ostree/` to a commit, or to what there is of it. */
 export function writeCommitRef(repository: Repository, name: string, commit: Checksum): void {
   repository.ensureWritable();
-  writeRef(repository, "streams", commitRefName(name), commitStreamName(commit));
+  const partial = partialStreamName(commit);
+  const isPartial = !isCompleteLinked(repository, commit) && hasStream(repository, partial);
+  writeRef(repository, "streams", commitRefName(name), isPartial ? partial : commitStreamName(commit));
 }
 
-/** The commit of a stream; undefined when there is none. @throws CfsError Corrupt, NotFound when it is damaged. */
+/** A commit that is complete; undefined when there is none. @throws CfsError Corrupt, NotFound when it is damaged. */
+export function openCompleteCommit(repository: Repository, commit: Checksum): StoredCommit | undefined {
+  return openStreamOf(repository, commit, commitStreamName(commit));
+}
+
+/** What there is of a commit that is not complete; undefined when there is nothing. @throws CfsError as above */
+export function openPartialCommit(repository: Repository, commit: Checksum): StoredCommit | undefined {
+  return openStreamOf(repository, commit, partialStreamName(commit));
+}
+
+/** A commit, or what there is of it; undefined when there is nothing. @throws CfsError as above */
 export function openCommit(repository: Repository, commit: Checksum): StoredCommit | undefined {
-  const stream = lookUpStream(repository, commitStreamName(commit));
-  return stream === undefined ? undefined : readStoredCommit(repository, commit, stream);
+  return openCompleteCommit(repository, commit) ?? openPartialCommit(repository, commit);
+}
+
+function openStreamOf(repository: Repository, commit: Checksum, name: string): StoredCommit | undefined {
+  const stream = lookUpStream(repository, name);
+  return stream === undefined ? undefined : readStoredCommit(repository, commit, stream, name);
 }
 
 /** The commit that a name below `refs/ostree/` points to. @throws CfsError NotFound */
@@ -137,7 +188,12 @@ export function streamOfRef(repository: Repository, name: string): string | unde
   return target === undefined ? undefined : toText(target.slice(target.lastIndexOf("/") + 1));
 }
 
-function readStoredCommit(repository: Repository, commit: Checksum, stream: ObjectId): StoredCommit {
+function readStoredCommit(
+  repository: Repository,
+  commit: Checksum,
+  stream: ObjectId,
+  name: string,
+): StoredCommit {
   try {
     using opened = openStreamObject(repository, stream);
     const { reader } = opened;
@@ -147,9 +203,17 @@ function readStoredCommit(repository: Repository, commit: Checksum, stream: Obje
         hint: "remove the link and pull the commit again",
       });
     }
-    return { commit, stream, table, image: reader.namedRefs.get(IMAGE_REF) };
+    const paths = [...reader.namedRefs.keys()].flatMap((ref) =>
+      ref.startsWith(SUBPATH_REF) ? [ref.slice(SUBPATH_REF.length)] : [],
+    );
+    const subpaths = Subpaths.parse(paths);
+    if ((subpaths !== undefined) !== isPartialStreamName(name))
+      throw new CfsError("Corrupt", "it does not say which paths of the commit it has", {
+        hint: "remove the link and pull the commit again",
+      });
+    return { commit, stream, table, image: reader.namedRefs.get(IMAGE_REF), subpaths };
   } catch (error) {
-    throw withContext(`stream '${commitStreamName(commit)}'`, error);
+    throw withContext(`stream '${name}'`, error);
   }
 }
 

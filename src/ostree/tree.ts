@@ -14,6 +14,7 @@ import type { Checksum } from "./checksum.ts";
 import type { ObjectLookup, StoredObject } from "./commit-table.ts";
 import { archiveHeaderLength, isSymlink, parseArchiveHeader } from "./file-header.ts";
 import { type DirTree, parseCommit, parseDirMeta, parseDirTree, type XattrPair } from "./objects.ts";
+import { type Part, type Subpaths, selectEntries } from "./subpaths.ts";
 
 export interface TreeOptions {
   /**
@@ -21,6 +22,8 @@ export interface TreeOptions {
    * have it.
    */
   readonly cleanXattrNames?: boolean;
+  /** What the tree is to have besides the directories that lead there; all of the commit when undefined. */
+  readonly subpaths?: Subpaths | undefined;
 }
 
 /** The tree of a commit, and what was seen on the way. */
@@ -51,7 +54,7 @@ export function buildCommitTree(
 ): CommitTree {
   const builder = new TreeBuilder(objects, options);
   const { rootTree, rootMeta } = parseCommit(builder.take(commit, "commit").data);
-  const root = builder.directory(rootTree, rootMeta, 0);
+  const root = builder.directory(rootTree, rootMeta, 0, options.subpaths?.top ?? "all");
   return { root, hasXattrs: builder.hasXattrs, objectCount: builder.objectCount };
 }
 
@@ -85,7 +88,7 @@ class TreeBuilder {
     return object;
   }
 
-  directory(treeId: Checksum, metaId: Checksum, depth: number): Directory {
+  directory(treeId: Checksum, metaId: Checksum, depth: number, part: Part): Directory {
     if (depth > MAX_DEPTH) {
       throw new CfsError(
         "Unsupported",
@@ -93,13 +96,13 @@ class TreeBuilder {
       );
     }
     const result = directory({ ...this.#stat(metaId) });
-    const { files, directories } = this.#tree(treeId);
+    const { files, directories } = selectEntries(this.#tree(treeId), part);
     this.#entries += files.length + directories.length;
     if (this.#entries > MAX_ENTRIES)
       throw new CfsError("Unsupported", `the commit has more than ${MAX_ENTRIES} files and directories`);
     for (const { name, file } of files) result.entries.set(name, this.#leaf(file));
-    for (const { name, tree, meta } of directories) {
-      result.entries.set(name, this.directory(tree, meta, depth + 1));
+    for (const { name, tree, meta, part } of directories) {
+      result.entries.set(name, this.directory(tree, meta, depth + 1, part));
     }
     return result;
   }

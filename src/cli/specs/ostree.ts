@@ -28,6 +28,16 @@ const PULL_OPTIONS: readonly OptionSpec[] = [
     details: "They get no name: `gc` removes them unless they are tagged.",
   },
   {
+    name: "subpath",
+    kind: "list",
+    value: "PATH",
+    notEmpty: true,
+    help: "Pull only what is below this path of the commit, which may be given several times",
+    details:
+      "The image has nothing else but the directories that lead there. What is there of a commit already stays; a " +
+      "pull without this option brings in the rest.",
+  },
+  {
     name: "clean-xattr-names",
     kind: "boolean",
     help: "Leave out the NUL at the end of xattr names, so that SELinux labels and capabilities work",

@@ -6,7 +6,7 @@ import type { ObjectLookup } from "../commit-table.ts";
 import { parseCommit } from "../objects.ts";
 import { type PullOptions, type PullReport, pullCommit } from "../pull/pull.ts";
 import type { OstreeSource } from "../source.ts";
-import { openCommit } from "../stored-commit.ts";
+import { openCompleteCommit } from "../stored-commit.ts";
 import { applyParts } from "./apply-parts.ts";
 import type { StoredPart } from "./part-content.ts";
 import { countObjects, type Superblock } from "./superblock.ts";
@@ -57,7 +57,7 @@ async function bringIn(
   { jobs, progress = silentProgress }: PullOptions,
 ): Promise<ObjectLookup> {
   const { from, to, parts } = superblock;
-  const base = from === undefined ? undefined : openCommit(repository, from);
+  const base = from === undefined ? undefined : openCompleteCommit(repository, from);
   if (from !== undefined && base === undefined) {
     throw new CfsError("NotFound", `base commit ${from} not found in repository`, {
       hint: "pull it first, or pull without the delta",

@@ -35,18 +35,19 @@ const MANY_OBJECTS = 5000;
 
 /**
  * Writes a commit into an ostree repository: files, then directories, then the commit, then the ref, each when what it
- * refers to is on disk. Every object is checked against its checksum.
+ * refers to is on disk. Every object is checked against its checksum. A commit that is there in part becomes one in the
+ * ostree repository.
  * @throws CfsError Corrupt; Unsupported when a repository of this mode can't hold the commit
  */
 export async function exportCommit(
   repository: Repository,
-  { commit, table }: StoredCommit,
+  { commit, table, subpaths }: StoredCommit,
   target: ExportTarget,
   options: ExportOptions = {},
 ): Promise<ExportReport> {
   const metadata: { type: MetadataType; checksum: Checksum; bytes: Uint8Array }[] = [];
   const files: number[] = [];
-  for (const [checksum, type] of objectTypes(table)) {
+  for (const [checksum, type] of objectTypes(table, subpaths)) {
     const index = table.indexOf(checksum);
     if (index < 0) throw new CfsError("Corrupt", `the ${type} ${checksum} is missing`);
     if (type === "file") files.push(index);
@@ -63,7 +64,9 @@ export async function exportCommit(
     target.sync();
   };
   write((type) => type !== "commit");
+  if (subpaths !== undefined) target.markPartial(commit);
   write((type) => type === "commit");
+  if (subpaths === undefined) target.unmarkPartial(commit);
   if (options.ref !== undefined) target.writeRef(options.ref, commit);
   return { files: files.length, newFiles, metadata: metadata.length, newMetadata };
 }

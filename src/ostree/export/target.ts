@@ -21,6 +21,7 @@ import {
 } from "../../sys/file.ts";
 import { lockOpenFile } from "../../sys/ofd-lock.ts";
 import type { Checksum } from "../checksum.ts";
+import { objectFile } from "../local/open-file.ts";
 import { LocalRepository } from "../local/repository.ts";
 import type { RepositoryMode } from "../source.ts";
 import { createOstreeRepository } from "./create-repository.ts";
@@ -133,12 +134,34 @@ export class ExportTarget implements AsyncDisposable {
     }
   }
 
+  /** Tells ostree that objects of a commit may be missing, unless all of it is there already. */
+  markPartial(commit: Checksum): void {
+    if (existsat(this.objectsFd, objectFile(commit, "commit"))) return;
+    using state = openDirectoryPath(this.#top, ["state"], true);
+    {
+      using file = openat(state.fd, partialMark(commit), O_WRONLY | O_CREAT, 0o644);
+      fsync(file);
+    }
+    fsync(state);
+  }
+
+  /** Nothing of a commit is missing any more. */
+  unmarkPartial(commit: Checksum): void {
+    using state = openDirectoryPath(this.#top, ["state"], true);
+    if (unlinkat(state.fd, partialMark(commit))) fsync(state);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#lock.close();
     this.#tmp.close();
     this.#top.close();
     await this.#source[Symbol.asyncDispose]();
   }
+}
+
+/** As libostree names it (`_ostree_get_commitpartial_path`). */
+function partialMark(commit: Checksum): string {
+  return `${commit}.commitpartial`;
 }
 
 function exportMode(path: string, mode: RepositoryMode): ExportMode {

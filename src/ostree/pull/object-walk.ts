@@ -4,6 +4,7 @@ import type { CommitStreamWriter } from "../commit-stream-writer.ts";
 import type { ObjectLookup, StoredObject } from "../commit-table.ts";
 import {
   type Commit,
+  type DirTree,
   MAX_METADATA_SIZE,
   type MetadataType,
   type ObjectType,
@@ -12,6 +13,7 @@ import {
   parseDirTree,
 } from "../objects.ts";
 import type { OstreeSource } from "../source.ts";
+import { type Part, type Subpaths, selectEntries } from "../subpaths.ts";
 
 /** Of all metadata of a commit: a real one with a million files has a tenth of it. */
 const MAX_TOTAL_SIZE = 1024 * 1024 * 1024;
@@ -58,8 +60,8 @@ export class ObjectWalk {
     return this.#fetched;
   }
 
-  /** All that can be reached from a commit. */
-  async run(checksum: Checksum): Promise<void> {
+  /** All that can be reached from a commit, or what of it is below some paths and leads there. */
+  async run(checksum: Checksum, subpaths?: Subpaths): Promise<void> {
     this.#types.set(checksum, "commit");
     const bytes =
       this.#inBases("commit", checksum)?.data ?? (await this.#fetch({ type: "commit", checksum }));
@@ -72,8 +74,34 @@ export class ObjectWalk {
     await this.#options.onCommit(commit);
     this.#objects.add(checksum, bytes);
     this.#want("dirmeta", commit.rootMeta);
-    this.#want("dirtree", commit.rootTree);
+    if (subpaths === undefined) this.#want("dirtree", commit.rootTree);
+    else await this.#descend(commit.rootTree, subpaths.top);
     await this.#workOff();
+  }
+
+  /** Wants the parts of a directory, and adds the directories that lead there. */
+  async #descend(checksum: Checksum, part: Part): Promise<void> {
+    if (part === "all") {
+      this.#want("dirtree", checksum);
+      return;
+    }
+    const stored = this.#inBases("dirtree", checksum)?.data;
+    const bytes = stored ?? (await this.#fetch({ type: "dirtree", checksum }));
+    const wanted = this.#selected(checksum, bytes, part);
+    this.#objects.add(checksum, bytes);
+    for (const { file } of wanted.files) this.#want("file", file);
+    for (const { meta } of wanted.directories) this.#want("dirmeta", meta);
+    await Promise.all(wanted.directories.map(({ tree, part }) => this.#descend(tree, part)));
+  }
+
+  #selected(checksum: Checksum, bytes: Uint8Array, part: Part): ReturnType<typeof selectEntries> {
+    let tree: DirTree;
+    try {
+      tree = parseDirTree(bytes);
+    } catch (error) {
+      throw this.#named("dirtree", checksum, error);
+    }
+    return selectEntries(tree, part);
   }
 
   /** Fetches what is wanted, several objects at a time, until nothing more is. */
@@ -164,7 +192,9 @@ export class ObjectWalk {
 
   /** What a base has, unless it is damaged. */
   #inBases(type: ObjectType, checksum: Checksum): StoredObject | undefined {
-    for (const base of this.#options.bases) {
+    const { bases } = this.#options;
+    // Of a commit that is pulled in part, a directory may be asked for again as a whole.
+    for (const base of type === "dirtree" ? [this.#objects, ...bases] : bases) {
       const found = base.find(checksum);
       if (found !== undefined && (type === "file" || computeChecksum(found.data) === checksum)) return found;
     }

@@ -12,13 +12,17 @@ import type { Commit } from "../objects.ts";
 import type { OstreeSource } from "../source.ts";
 import {
   hasContent,
+  isCompleteLinked,
   MissingContent,
   openCommit,
+  openCompleteCommit,
   openNamedCommit,
+  openPartialCommit,
   type StoredCommit,
   storeCommit,
   writeCommitRef,
 } from "../stored-commit.ts";
+import type { Subpaths } from "../subpaths.ts";
 import { buildCommitTree } from "../tree.ts";
 import { FileFetcher } from "./file-fetcher.ts";
 import { ObjectWalk } from "./object-walk.ts";
@@ -33,6 +37,8 @@ export interface PullOptions {
   readonly bases?: readonly Checksum[];
   /** See `TreeOptions`. */
   readonly cleanXattrNames?: boolean;
+  /** Bring in these paths only, besides those that are there; all of the commit when undefined. */
+  readonly subpaths?: Subpaths | undefined;
   /** Threads; see `acquireJobs` for the default. */
   readonly jobs?: number | undefined;
   readonly progress?: Progress;
@@ -57,7 +63,9 @@ export interface PullReport {
   readonly metadata: number;
   readonly files: number;
   readonly hasXattrs: boolean;
-  /** The commit was there already, complete. */
+  /** What there is of the commit; undefined when it is complete. */
+  readonly subpaths: Subpaths | undefined;
+  /** All that was asked for was there already. */
   readonly unchanged: boolean;
 }
 
@@ -82,9 +90,16 @@ export async function pullCommit(
     const found = tolerate(progress, () => openCommit(repository, base));
     if (found !== undefined) bases.push(found);
   }
-  const present = tolerate(progress, () => openCommit(repository, commit));
-  if (present !== undefined) {
-    const complete = tolerate(progress, () => completeCommit(repository, present, options));
+  // Where there is a stream of all of it, that is mended.
+  let subpaths = isCompleteLinked(repository, commit) ? undefined : options.subpaths;
+  for (const open of [openCompleteCommit, openPartialCommit]) {
+    const present = tolerate(progress, () => open(repository, commit));
+    if (present === undefined) continue;
+    if (present.subpaths !== undefined) subpaths = subpaths?.with(present.subpaths);
+    const complete =
+      present.subpaths !== undefined && subpaths?.equals(present.subpaths) !== true
+        ? undefined
+        : tolerate(progress, () => completeCommit(repository, present, options));
     if (complete !== undefined) {
       if (ref !== undefined) writeCommitRef(repository, ref, commit);
       return complete;
@@ -94,11 +109,11 @@ export async function pullCommit(
   const previous = ref === undefined ? undefined : tolerate(progress, () => commitOfRef(repository, ref));
   if (previous !== undefined) bases.push(previous);
   try {
-    return await fetchCommit(repository, source, commit, { ...options, bases, trustBases: true });
+    return await fetchCommit(repository, source, commit, { ...options, subpaths, bases, trustBases: true });
   } catch (error) {
     if (!(error instanceof MissingContent)) throw error;
     progress.event({ type: "message", text: "files of a base have vanished; they are fetched again" });
-    return await fetchCommit(repository, source, commit, { ...options, bases, trustBases: false });
+    return await fetchCommit(repository, source, commit, { ...options, subpaths, bases, trustBases: false });
   }
 }
 
@@ -125,15 +140,16 @@ function commitOfRef(repository: Repository, name: string): StoredCommit | undef
 /** The report on a commit that is there with all that belongs to it; undefined when something has to be made anew. */
 function completeCommit(
   repository: Repository,
-  { commit, stream, table, image }: StoredCommit,
+  { commit, stream, table, image, subpaths }: StoredCommit,
   { cleanXattrNames, ref }: PullOptions,
 ): PullReport | undefined {
   if (image === undefined || !repository.objects.has(image) || !hasContent(repository, table))
     return undefined;
-  const { hasXattrs, objectCount } = buildCommitTree(table, commit);
+  const { hasXattrs, objectCount } = buildCommitTree(table, commit, { subpaths });
   if (objectCount !== table.length || (cleanXattrNames === true && hasXattrs)) return undefined;
   if (!isImageLinked(repository, image)) linkImage(repository, image);
-  return { commit, verity: stream, stream, image, ref, metadata: 0, files: 0, hasXattrs, unchanged: true };
+  const none = { metadata: 0, files: 0 };
+  return { commit, verity: stream, stream, image, ref, ...none, hasXattrs, subpaths, unchanged: true };
 }
 
 function isImageLinked(repository: Repository, image: ObjectId): boolean {
@@ -158,7 +174,7 @@ async function fetchCommit(
   options: FetchOptions,
 ): Promise<PullReport> {
   const progress = options.progress ?? silentProgress;
-  const { ref, cleanXattrNames } = options;
+  const { ref, cleanXattrNames = false, subpaths } = options;
   const broughtIn = await options.bringIn?.();
   using jobs = acquireJobs(options.jobs);
   const objects = new CommitStreamWriter(repository.algorithm);
@@ -192,17 +208,18 @@ async function fetchCommit(
         if (found) bases.push(lookup(found));
       },
     });
-    await walk.run(commit);
+    await walk.run(commit, subpaths);
     await fetcher.finish();
     return { metadata: walk.fetched, files };
   };
   // The stream and the image are made when the threads have ended: together they would take half as much memory again.
   const { metadata, files } = await collect();
   counts.done(metadata, files);
-  const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames: cleanXattrNames === true });
+  const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames, subpaths });
   record?.done();
   const { firstStream, stream, image, hasXattrs } = stored;
-  return { commit, verity: firstStream, stream, image, ref, metadata, files, hasXattrs, unchanged: false };
+  const verity = firstStream;
+  return { commit, verity, stream, image, ref, metadata, files, hasXattrs, subpaths, unchanged: false };
 }
 
 /** What a commit has, without files whose content has vanished. */

@@ -6,9 +6,9 @@ import type { ObjectLookup } from "../commit-table.ts";
 import { pullWithDelta } from "../delta/pull-delta.ts";
 import { commitOfStreamName } from "../names.ts";
 import { type PullOptions, type PullReport, pullCommit } from "../pull/pull.ts";
-import { listCommits } from "../resolve.ts";
+import { listCompleteCommits } from "../resolve.ts";
 import type { OstreeSource } from "../source.ts";
-import { openCommit, streamOfRef } from "../stored-commit.ts";
+import { openCompleteCommit, streamOfRef } from "../stored-commit.ts";
 import { findDelta, type LocalCommits } from "./remote-delta.ts";
 import type { RemoteRepository } from "./remote-repository.ts";
 
@@ -30,7 +30,8 @@ export async function pullFromRemote(
   options: PullOptions,
 ): Promise<RemotePullReport> {
   const { progress = silentProgress } = options;
-  if (openTable(repository, commit) === undefined) {
+  // A delta brings all of a commit.
+  if (options.subpaths === undefined && openTable(repository, commit) === undefined) {
     try {
       const delta = await findDelta(remote, commit, localCommits(repository, options));
       if (delta !== undefined) {
@@ -59,9 +60,10 @@ function localCommits(repository: Repository, { ref, baseName, bases = [] }: Pul
     const stream = name === undefined ? undefined : streamOfRef(repository, name);
     return (stream === undefined ? undefined : commitOfStreamName(stream)) ?? [];
   });
-  const useful = [...new Set([...named, ...bases])];
+  const complete = new Set(listCompleteCommits(repository));
+  const useful = [...new Set([...named, ...bases])].filter((commit) => complete.has(commit));
   return {
-    all: [...useful, ...listCommits(repository)],
+    all: [...useful, ...complete],
     open: (commit) => openTable(repository, commit),
     bases: useful,
   };
@@ -69,7 +71,7 @@ function localCommits(repository: Repository, { ref, baseName, bases = [] }: Pul
 
 function openTable(repository: Repository, commit: Checksum): ObjectLookup | undefined {
   try {
-    return openCommit(repository, commit)?.table;
+    return openCompleteCommit(repository, commit)?.table;
   } catch (error) {
     // What is damaged is as good as missing.
     if (error instanceof CfsError) return undefined;

@@ -1,4 +1,4 @@
-import { commitOfStreamName } from "../../../ostree/names.ts";
+import { commitOfStreamName, isPartialStreamName } from "../../../ostree/names.ts";
 import { listCommitRefs } from "../../../ostree/stored-commit.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
@@ -10,14 +10,14 @@ export function run(context: Context, args: Arguments): void {
   const { out } = context;
   const images = listCommitRefs(repository).flatMap(({ name, stream }) => {
     const commit = commitOfStreamName(stream);
-    return commit === undefined ? [] : [{ name, commit }];
+    return commit === undefined ? [] : [{ name, commit, partial: isPartialStreamName(stream) }];
   });
   if (args.flag("json")) out.json({ images });
   else if (images.length === 0) out.line("No ostree commits found");
   else {
     out.table(
       ["NAME", "COMMIT"],
-      images.map(({ name, commit }) => [name, commit]),
+      images.map(({ name, commit, partial }) => [name, partial ? `${commit} (in part)` : commit]),
     );
   }
 }

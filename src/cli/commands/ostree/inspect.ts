@@ -26,6 +26,7 @@ function printCommit({ out }: Context, stored: StoredCommit, commit: Commit): vo
   out.line(`date    ${formatTimestamp(commit.timestamp)}`);
   out.line(`tree    ${commit.rootTree}`);
   out.line(`dirmeta ${commit.rootMeta}`);
+  for (const path of stored.subpaths?.paths ?? []) out.line(`subpath ${path}`);
   for (const text of [commit.subject, commit.body]) {
     if (text !== "") out.line(`\n${text}`);
   }
@@ -33,13 +34,14 @@ function printCommit({ out }: Context, stored: StoredCommit, commit: Commit): vo
 
 /** Object by object: there may be very many. */
 function printJson({ out }: Context, repository: Repository, stored: StoredCommit, commit: Commit): void {
-  const { table, image, stream } = stored;
+  const { table, image, stream, subpaths } = stored;
   const refs = listCommitRefs(repository).filter((ref) => commitOfStreamName(ref.stream) === stored.commit);
   const head = {
     commit: stored.commit,
     refs: refs.map(({ name }) => name),
     stream,
     image: image ?? null,
+    subpaths: subpaths?.paths ?? null,
     parent: commit.parent ?? null,
     timestamp: valueJson(commit.timestamp),
     date: formatTimestamp(commit.timestamp),
@@ -52,7 +54,7 @@ function printJson({ out }: Context, repository: Repository, stored: StoredCommi
   };
   const text = JSON.stringify(head, undefined, 2);
   out.text(`${text.slice(0, text.lastIndexOf("\n"))},\n  "objects": [`);
-  const types = objectTypes(table);
+  const types = objectTypes(table, subpaths);
   for (let i = 0; i < table.length; i++) {
     const object = describeObject(table, i, types.get(table.checksumAt(i)));
     out.text(`${i === 0 ? "" : ","}\n    ${JSON.stringify(object)}`);

@@ -2,6 +2,7 @@ import { type Checksum, isChecksum, parseChecksum } from "../../../ostree/checks
 import { pullHistory } from "../../../ostree/pull/history.ts";
 import { type PullOptions, type PullReport, pullCommit } from "../../../ostree/pull/pull.ts";
 import type { OstreeSource } from "../../../ostree/source.ts";
+import { Subpaths } from "../../../ostree/subpaths.ts";
 import type { Repository } from "../../../repository/repository.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
@@ -30,6 +31,7 @@ export async function pullAndReport(
     const options = {
       baseName: args.text("base-name"),
       cleanXattrNames: args.flag("clean-xattr-names"),
+      subpaths: Subpaths.parse(args.list("subpath")),
       jobs: globals.jobs,
       progress,
     };
@@ -64,6 +66,7 @@ export function reportJson(report: PullReport, parents: readonly PullReport[]): 
     commit: report.commit,
     stream: report.stream,
     image: report.image,
+    subpaths: report.subpaths?.paths ?? null,
     unchanged: report.unchanged,
     has_xattrs: report.hasXattrs,
     objects: { metadata: report.metadata, files: report.files },

@@ -1,0 +1,104 @@
+import { type ByteString, display, fromText } from "../bytes.ts";
+import { CfsError } from "../errors.ts";
+import type { DirectoryEntry, DirTree, FileEntry } from "./objects.ts";
+
+/** What is wanted of a directory: all of it, or some of its entries, and of each of these a part in turn. */
+export type Part = "all" | SomeEntries;
+
+interface SomeEntries {
+  /** Of the directory; empty for the root. */
+  readonly path: string;
+  readonly entries: Map<ByteString, Part>;
+}
+
+/** A directory's entry that is wanted, and how much of it. */
+export interface WantedDirectory extends DirectoryEntry {
+  readonly part: Part;
+}
+
+/** Some paths of a tree, each with everything below it. */
+export class Subpaths {
+  /** Absolute, sorted, none of them below another one. */
+  readonly paths: readonly string[];
+  /** What is wanted of the root. */
+  readonly top: Part;
+
+  private constructor(paths: readonly string[]) {
+    this.paths = paths;
+    this.top = partOf(paths);
+  }
+
+  /**
+   * @param texts paths in the tree, with or without a slash in front.
+   * @returns undefined when one of them is that of the whole tree, or there are none.
+   * @throws CfsError Invalid
+   */
+  static parse(texts: readonly string[]): Subpaths | undefined {
+    const paths = [...new Set(texts.map(normalised))].sort();
+    const isCovered = (path: string) =>
+      paths.some((other) => other !== path && path.startsWith(other === "/" ? "/" : `${other}/`));
+    const least = paths.filter((path) => !isCovered(path));
+    return least.length === 0 || least[0] === "/" ? undefined : new Subpaths(least);
+  }
+
+  /** These and others. */
+  with(others: Subpaths): Subpaths {
+    return Subpaths.parse([...this.paths, ...others.paths])!;
+  }
+
+  equals({ paths }: Subpaths): boolean {
+    return paths.length === this.paths.length && paths.every((path, i) => path === this.paths[i]);
+  }
+}
+
+function normalised(text: string): string {
+  const names = text.split("/").filter((name) => name !== "" && name !== ".");
+  if (text === "" || names.includes("..") || text.includes("\0"))
+    throw new CfsError("Invalid", `'${text}' is no path within a commit`, {
+      hint: "it begins at the root of the tree, such as /usr/share",
+    });
+  return `/${names.join("/")}`;
+}
+
+function partOf(paths: readonly string[]): Part {
+  const top: SomeEntries = { path: "", entries: new Map() };
+  for (const path of paths) {
+    const names = path.slice(1).split("/");
+    const last = names.pop()!;
+    let part = top;
+    for (const name of names) {
+      let next = part.entries.get(fromText(name));
+      if (next === undefined || next === "all") {
+        next = { path: `${part.path}/${name}`, entries: new Map() };
+        part.entries.set(fromText(name), next);
+      }
+      part = next;
+    }
+    part.entries.set(fromText(last), "all");
+  }
+  return top;
+}
+
+/**
+ * The entries of a directory that are wanted.
+ * @throws CfsError NotFound when one of them is not there
+ */
+export function selectEntries(
+  { files, directories }: DirTree,
+  part: Part,
+): { readonly files: readonly FileEntry[]; readonly directories: readonly WantedDirectory[] } {
+  if (part === "all")
+    return { files, directories: directories.map((entry) => ({ ...entry, part: "all" as const })) };
+  const found = {
+    files: files.filter(({ name }) => part.entries.get(name) === "all"),
+    directories: directories.flatMap((entry): WantedDirectory[] => {
+      const wanted = part.entries.get(entry.name);
+      return wanted === undefined ? [] : [{ ...entry, part: wanted }];
+    }),
+  };
+  const names = new Set([...found.files, ...found.directories].map(({ name }) => name));
+  for (const name of part.entries.keys()) {
+    if (!names.has(name)) throw new CfsError("NotFound", `the commit has no ${part.path}/${display(name)}`);
+  }
+  return found;
+}
