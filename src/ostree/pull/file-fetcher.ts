@@ -4,9 +4,16 @@ import { openTemporary } from "../../repository/temporary.ts";
 import { pwriteAll } from "../../sys/file.ts";
 import { libc } from "../../sys/libc.ts";
 import type { ObjectId } from "../../verity/digest.ts";
-import { CHECKSUM_SIZE, type Checksum, checksumBytes } from "../checksum.ts";
+import type { Checksum } from "../checksum.ts";
 import type { OstreeSource, RemoteFiles } from "../source.ts";
-import { type FetchedContent, type FileBatch, type FileBatchResult, storeFiles } from "./file-job.ts";
+import {
+  type ArrivedFile,
+  type FetchedContent,
+  type FileBatch,
+  type FileBatchResult,
+  storeFiles,
+} from "./file-job.ts";
+import { FileQueue } from "./file-queue.ts";
 
 /** What became of a file: see `StoredObject`. */
 export type OnFile = (checksum: Checksum, data: Uint8Array, external: ObjectId | undefined) => void;
@@ -19,6 +26,7 @@ export interface FileFetcherOptions {
   readonly onBytes: (bytes: number) => void;
 }
 
+/** What a thread does before it reports. */
 const BATCH_FILES = 48;
 const BATCH_BYTES = 1024 * 1024;
 /** The thread that sees to the others comes back from its own work after so many files. */
@@ -38,9 +46,10 @@ export class FileFetcher implements AsyncDisposable {
   /** Fulfilled when something under way ends. */
   #changed = Promise.withResolvers<void>();
   #failure: { readonly error: unknown } | undefined;
-  /** Files that nobody has begun with. */
+  /** Files that nobody has begun with, and that are not in the queue. */
   #waiting: Checksum[] = [];
-  #fetched: { checksum: Checksum; content: FetchedContent }[] = [];
+  #queue = FileQueue.of([]);
+  #fetched: ArrivedFile[] = [];
   #fetchedBytes = 0;
   #fetching = 0;
   /** Whether others have been given something that was fetched. */
@@ -91,11 +100,11 @@ export class FileFetcher implements AsyncDisposable {
   async #finishLocal(): Promise<void> {
     const start = performance.now();
     let isAlone = this.#underWay.size === 0;
-    while (this.#waiting.length > 0 && this.#failure === undefined) {
+    while (this.#failure === undefined && this.#fillQueue()) {
       isAlone &&= performance.now() - start < ALONE_MS;
       if (!isAlone) this.#feed();
-      const checksums = this.#waiting.splice(0, OWN_FILES);
-      this.#take(checksums, storeFiles(this.#localBatch(checksums)));
+      const queue = this.#queue;
+      this.#take((i) => queue.checksum(i), storeFiles(this.#queueBatch(OWN_FILES)));
       // Lets other threads be given work, progress be shown, and signals be seen.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -104,38 +113,47 @@ export class FileFetcher implements AsyncDisposable {
   /** Sees to it that the other threads have something to do, and something to go on with. */
   #feed(): void {
     const limit = 2 * (this.#pool?.size ?? 0);
-    while (this.#waiting.length > 0 && this.#underWay.size < limit && this.#failure === undefined) {
-      const share = Math.ceil(this.#waiting.length / (limit + 1));
-      const checksums = this.#waiting.splice(0, Math.min(BATCH_FILES, share));
-      this.#submit(checksums, this.#localBatch(checksums));
+    while (this.#underWay.size < limit && this.#failure === undefined && this.#fillQueue()) {
+      const queue = this.#queue;
+      this.#submit((i) => queue.checksum(i), this.#queueBatch(BATCH_FILES));
     }
   }
 
-  #localBatch(checksums: readonly Checksum[]): FileBatch {
-    const { files, label } = this.#source;
-    if (files.kind !== "local") throw new TypeError("the source is not a directory");
-    return { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
+  /** Moves what waits to the queue when that is empty. @returns whether there is something in it. */
+  #fillQueue(): boolean {
+    if (this.#queue.isEmpty && this.#waiting.length > 0) {
+      this.#queue = FileQueue.of(this.#waiting);
+      this.#waiting = [];
+    }
+    return !this.#queue.isEmpty;
   }
 
-  #submit(checksums: readonly Checksum[], batch: FileBatch, transfer: ArrayBuffer[] = []): void {
+  #queueBatch(max: number): FileBatch {
+    const { files, label } = this.#source;
+    if (files.kind !== "local") throw new TypeError("the source is not a directory");
+    const queued = { repository: files, queue: this.#queue.handle, max };
+    return { store: this.#repository.objects.handle, label, files: queued };
+  }
+
+  #submit(checksumAt: (index: number) => Checksum, batch: FileBatch, transfer: ArrayBuffer[] = []): void {
     this.#track(async () => {
       const result =
         this.#pool === undefined
           ? storeFiles(batch)
           : await this.#pool.submit<FileBatch, FileBatchResult>("store-ostree-files", batch, transfer);
-      this.#take(checksums, result);
+      this.#take(checksumAt, result);
     });
   }
 
-  #take(checksums: readonly Checksum[], result: FileBatchResult): void {
+  #take(checksumAt: (index: number) => Checksum, result: FileBatchResult): void {
     const { size } = this.#repository.algorithm;
     const externals = Buffer.from(result.externals.buffer);
     let at = 0;
-    for (const [i, checksum] of checksums.entries()) {
+    for (const [i, index] of result.indices.entries()) {
       const length = result.lengths[i]!;
       const external =
         result.isExternal[i] === 1 ? (externals.hexSlice(i * size, (i + 1) * size) as ObjectId) : undefined;
-      this.#options.onFile(checksum, result.data.subarray(at, at + length), external);
+      this.#options.onFile(checksumAt(index), result.data.subarray(at, at + length), external);
       at += length;
     }
     this.#options.onBytes(result.bytes);
@@ -189,17 +207,16 @@ export class FileFetcher implements AsyncDisposable {
     const isAlone = !this.#hasThreads && this.#waiting.length === 0 && this.#fetchedBytes < 2 * BATCH_BYTES;
     this.#fetched = [];
     this.#fetchedBytes = 0;
-    const checksums = fetched.map(({ checksum }) => checksum);
-    const files = fetched.map(({ content }) => content);
     const { label } = this.#source;
-    const batch = { store: this.#repository.objects.handle, label, checksums: join(checksums), files };
+    const batch = { store: this.#repository.objects.handle, label, files: fetched };
+    const checksumAt = (index: number) => fetched[index]!.checksum;
     if (isAlone) {
-      this.#track(async () => this.#take(checksums, storeFiles(batch)));
+      this.#track(async () => this.#take(checksumAt, storeFiles(batch)));
       return;
     }
     this.#hasThreads = true;
-    this.#submit(checksums, batch, [
-      ...new Set(files.flatMap((content) => ("fd" in content ? [] : [content.buffer]))),
+    this.#submit(checksumAt, batch, [
+      ...new Set(fetched.flatMap(({ content }) => ("fd" in content ? [] : [content.buffer]))),
     ]);
   }
 
@@ -219,10 +236,4 @@ export class FileFetcher implements AsyncDisposable {
       });
     this.#underWay.add(promise);
   }
-}
-
-function join(checksums: readonly Checksum[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(checksums.length * CHECKSUM_SIZE);
-  for (const [i, checksum] of checksums.entries()) bytes.set(checksumBytes(checksum), i * CHECKSUM_SIZE);
-  return bytes;
 }

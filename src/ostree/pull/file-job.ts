@@ -2,9 +2,11 @@ import { withContext } from "../../errors.ts";
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { Fd } from "../../sys/fd.ts";
-import { CHECKSUM_SIZE, type Checksum, checksumOf } from "../checksum.ts";
+import type { Algorithm } from "../../verity/digest.ts";
+import type { Checksum } from "../checksum.ts";
 import { objectFile, openBareFile, openObject, readerOf } from "../local/open-file.ts";
 import type { LocalFiles } from "../source.ts";
+import { FileQueue, type FileQueueHandle } from "./file-queue.ts";
 import { FileStorer, type StoredFile } from "./file-storer.ts";
 
 /** A file as archives have it: in memory, or in an open file that is closed when it has been read. */
@@ -15,14 +17,26 @@ export interface FileBatch {
   readonly store: ObjectStoreHandle;
   /** Where the files come from, for messages. */
   readonly label: string;
-  /** One after the other. */
-  readonly checksums: Uint8Array<ArrayBuffer>;
-  /** A repository, or what was fetched of each file. */
-  readonly files: LocalFiles | readonly FetchedContent[];
+  readonly files: QueuedFiles | readonly ArrivedFile[];
 }
 
-/** What became of the files of a batch, in their order. */
+/** Files of a repository that wait for a thread. */
+export interface QueuedFiles {
+  readonly repository: LocalFiles;
+  readonly queue: FileQueueHandle;
+  /** How many of them to take at most. */
+  readonly max: number;
+}
+
+export interface ArrivedFile {
+  readonly checksum: Checksum;
+  readonly content: FetchedContent;
+}
+
+/** What became of the files of a batch. */
 export interface FileBatchResult {
+  /** Which files they are: indices into what was given. */
+  readonly indices: Uint32Array<ArrayBuffer>;
   /** Bytes of `data` of each. */
   readonly lengths: Uint32Array<ArrayBuffer>;
   /** As the commit stream has it, one after the other. */
@@ -35,49 +49,83 @@ export interface FileBatchResult {
 }
 
 /** Verifies and stores files: the job of a worker thread. */
-export function storeFiles(batch: FileBatch): FileBatchResult {
-  preferSystemHash(batch.store.algorithm.hash);
-  const store = new ObjectStore(batch.store);
+export function storeFiles({ store: handle, label, files }: FileBatch): FileBatchResult {
+  preferSystemHash(handle.algorithm.hash);
+  const store = new ObjectStore(handle);
+  const storer = new FileStorer(store);
+  const results = new Results(handle.algorithm, "queue" in files ? files.max : files.length);
+  const take = (index: number, checksum: Checksum, work: () => StoredFile) => {
+    try {
+      results.add(index, work());
+    } catch (error) {
+      throw withContext(`${label}: file ${checksum}`, error);
+    }
+  };
   try {
-    return storeAll(batch, new FileStorer(store));
+    if ("queue" in files) {
+      const queue = new FileQueue(files.queue);
+      while (!results.isFull) {
+        const index = queue.take();
+        if (index === undefined) break;
+        const checksum = queue.checksum(index);
+        take(index, checksum, () => storeLocal(files.repository, checksum, storer));
+      }
+    } else {
+      for (const [i, { checksum, content }] of files.entries())
+        take(i, checksum, () => storeFetched(content, checksum, storer));
+    }
+    return results.all();
   } finally {
     store.close();
   }
 }
 
-function storeAll(batch: FileBatch, storer: FileStorer): FileBatchResult {
-  const { algorithm } = batch.store;
-  const count = batch.checksums.length / CHECKSUM_SIZE;
-  const lengths = new Uint32Array(count);
-  const isExternal = new Uint8Array(count);
-  const externals = Buffer.from(new ArrayBuffer(count * algorithm.size));
-  const data: Uint8Array[] = [];
-  let bytes = 0;
-  for (let i = 0; i < count; i++) {
-    const checksum = checksumOf(batch.checksums.subarray(i * CHECKSUM_SIZE, (i + 1) * CHECKSUM_SIZE));
-    try {
-      const stored = storeOne(batch, i, checksum, storer);
-      lengths[i] = stored.data.length;
-      data.push(stored.data);
-      bytes += stored.size;
-      if (stored.external === undefined) continue;
-      isExternal[i] = 1;
-      externals.hexWrite(stored.external, i * algorithm.size);
-    } catch (error) {
-      throw withContext(`${batch.label}: file ${checksum}`, error);
-    }
+class Results {
+  readonly #algorithm: Algorithm;
+  readonly #indices: Uint32Array<ArrayBuffer>;
+  readonly #lengths: Uint32Array<ArrayBuffer>;
+  readonly #isExternal: Uint8Array<ArrayBuffer>;
+  readonly #externals: Buffer<ArrayBuffer>;
+  readonly #data: Uint8Array[] = [];
+  #count = 0;
+  #bytes = 0;
+
+  constructor(algorithm: Algorithm, max: number) {
+    this.#algorithm = algorithm;
+    this.#indices = new Uint32Array(max);
+    this.#lengths = new Uint32Array(max);
+    this.#isExternal = new Uint8Array(max);
+    this.#externals = Buffer.from(new ArrayBuffer(max * algorithm.size));
   }
-  return {
-    lengths,
-    data: new Uint8Array(Buffer.concat(data)),
-    externals: new Uint8Array(externals.buffer),
-    isExternal,
-    bytes,
-  };
+
+  get isFull(): boolean {
+    return this.#count === this.#indices.length;
+  }
+
+  add(index: number, { data, external, size }: StoredFile): void {
+    const at = this.#count++;
+    this.#indices[at] = index;
+    this.#lengths[at] = data.length;
+    this.#data.push(data);
+    this.#bytes += size;
+    if (external === undefined) return;
+    this.#isExternal[at] = 1;
+    this.#externals.hexWrite(external, at * this.#algorithm.size);
+  }
+
+  all(): FileBatchResult {
+    return {
+      indices: this.#indices.slice(0, this.#count),
+      lengths: this.#lengths,
+      data: new Uint8Array(Buffer.concat(this.#data)),
+      externals: new Uint8Array(this.#externals.buffer),
+      isExternal: this.#isExternal,
+      bytes: this.#bytes,
+    };
+  }
 }
 
-function storeOne({ files }: FileBatch, index: number, checksum: Checksum, storer: FileStorer): StoredFile {
-  if (!("kind" in files)) return storeFetched(files[index]!, checksum, storer);
+function storeLocal(files: LocalFiles, checksum: Checksum, storer: FileStorer): StoredFile {
   if (files.mode === "archive") {
     using file = openObject(files.objectsFd, objectFile(checksum, "filez"));
     return storer.storeArchived(checksum, readerOf(file));
