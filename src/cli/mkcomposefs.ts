@@ -30,11 +30,18 @@ import { fsVerityDigest } from "../verity/merkle.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 
-/** How `mkcomposefs` chooses the format of the image, which its two implementations do in ways of their own. */
-export type ChooseVersion = (
-  root: Directory,
-  given: { readonly min: number | undefined; readonly max: number | undefined },
-) => FormatVersion;
+/** What the two implementations of `mkcomposefs` do in ways of their own. */
+export interface MkcomposefsDialect {
+  /** The format of the image. */
+  version(
+    root: Directory,
+    given: { readonly min: number | undefined; readonly max: number | undefined },
+  ): FormatVersion;
+  /** Whether the options that leave something out are for dumpfiles too. */
+  readonly filtersDumpfiles: boolean;
+  /** Whether a dumpfile may name files of any path as data. */
+  readonly anyPaths: boolean;
+}
 
 const READ_SIZE = 1024 * 1024;
 const STDOUT = "-";
@@ -42,17 +49,19 @@ const STDIN = 0;
 const DIRECTORY_MODE = 0o755;
 
 /** Runs `mkcomposefs [OPTIONS] SOURCE [IMAGE]`; only SHA-256 is used. */
-export async function mkcomposefs(context: Context, args: Arguments, choose: ChooseVersion): Promise<void> {
+export async function mkcomposefs(
+  context: Context,
+  args: Arguments,
+  dialect: MkcomposefsDialect,
+): Promise<void> {
   const { out } = context;
   const output = outputOf(context, args);
   const given = { min: args.int("min-version"), max: args.int("max-version") };
   const source = args.required("SOURCE");
-  const root = args.flag("from-file") ? dumpfileTree(source) : await sourceTree(context, args, source);
-  if (args.flag("skip-devices")) dropDevices(root);
-  if (args.flag("use-epoch")) dropTimes(root);
-  const isWanted = wantedXattr(args);
-  if (isWanted !== undefined) keepXattrs(root, isWanted);
-  const image = writeImage(root, choose(root, given), SHA256);
+  const isDumpfile = args.flag("from-file");
+  const root = isDumpfile ? dumpfileTree(source, dialect) : await sourceTree(context, args, source);
+  if (!isDumpfile || dialect.filtersDumpfiles) filterTree(root, args);
+  const image = writeImage(root, dialect.version(root, given), SHA256);
   if (output === STDOUT) out.bytes(image);
   else if (output !== undefined) writeImageFile(output, image);
   if (output === undefined || args.flag("print-digest")) out.line(fsVerityDigest(image, SHA256));
@@ -75,19 +84,26 @@ function outputOf({ out }: Context, args: Arguments): string | undefined {
   return image;
 }
 
+function filterTree(root: Directory, args: Arguments): void {
+  if (args.flag("skip-devices")) dropDevices(root);
+  if (args.flag("use-epoch")) dropTimes(root);
+  const isWanted = wantedXattr(args);
+  if (isWanted !== undefined) keepXattrs(root, isWanted);
+}
+
 function wantedXattr(args: Arguments): ((name: string) => boolean) | undefined {
   if (args.flag("skip-xattrs")) return () => false;
   return args.flag("user-xattrs") ? (name) => name.startsWith("user.") : undefined;
 }
 
-function dumpfileTree(path: string): Directory {
-  if (path === "-") return parseFrom(STDIN, "standard input");
+function dumpfileTree(path: string, dialect: MkcomposefsDialect): Directory {
+  if (path === "-") return parseFrom(STDIN, "standard input", dialect);
   using file = open(path, O_RDONLY);
-  return parseFrom(file.fd, path);
+  return parseFrom(file.fd, path, dialect);
 }
 
-function parseFrom(fd: number, label: string): Directory {
-  const parser = new DumpfileParser(SHA256);
+function parseFrom(fd: number, label: string, { anyPaths }: MkcomposefsDialect): Directory {
+  const parser = new DumpfileParser(SHA256, { anyPaths });
   const buffer = new Uint8Array(READ_SIZE);
   try {
     for (let size = read(fd, buffer, label); size > 0; size = read(fd, buffer, label))

@@ -69,6 +69,8 @@ export class InodeXattrs {
       set = table.useSetWith(xattrs, [], WHITEOUT);
     } else if (node.content.type === "external-no-verity") {
       set = table.useSetWith(xattrs, table.plainObjectPairs(node.content.id), []);
+    } else if (node.content.type === "backed") {
+      set = table.useSetWith(xattrs, table.backedPairs(node.content.path, node.content.id), []);
     } else if (node.content.type === "sparse") {
       set = table.useSetWith(xattrs, [[METACOPY, ""]], []);
     } else {

@@ -101,6 +101,7 @@ export class Layout {
         break;
       case "external":
       case "external-no-verity":
+      case "backed":
       case "sparse":
         this.#setChunked(content, xattrSize);
         break;
@@ -146,7 +147,7 @@ export class Layout {
   }
 
   #setChunked(
-    content: Extract<Content, { type: "external" | "external-no-verity" | "sparse" }>,
+    content: Extract<Content, { type: "external" | "external-no-verity" | "backed" | "sparse" }>,
     xattrSize: number,
   ): void {
     if (content.size < 0n || content.size > 0xffffffffffffffffn) {
@@ -163,7 +164,8 @@ export class Layout {
     }
     if (this.#version === 2) {
       this.u = MAX_CHUNK_BITS - BLOCK_BITS;
-      this.tail = content.type === "external" ? 4 : 0;
+      this.tail =
+        "id" in content && content.type !== "external-no-verity" && content.id !== undefined ? 4 : 0;
       return;
     }
     if (size <= 0x80000000) {

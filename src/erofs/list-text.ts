@@ -11,7 +11,7 @@ export function dumpLineOf(entry: ListedEntry): string {
   const path = escapeField(entry.path);
   const mode = `${linkTo === undefined ? "" : "@"}${entry.mode.toString(8)}`;
   const payload = escapeField(linkTo ?? target ?? backing ?? "");
-  const content = linkTo === undefined ? escapeField(entry.content ?? "") : "-";
+  const content = escapeField(entry.content ?? "");
   const xattrs = entry.xattrs.map(([name, value]) => ` ${escapeXattr(name)}=${escapeXattr(value)}`).join("");
   const fields = [path, size, mode, nlink, uid, gid, rdev, `${mtime}.${mtimeNsec}`, payload, content];
   return `${fields.join(" ")} ${digest ?? "-"}${xattrs}\n`;

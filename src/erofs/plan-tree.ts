@@ -145,7 +145,7 @@ class Collector {
     if (inode === next) {
       plan.addInode(node, this.#fileTypeOf(node, name, directory));
       const { type } = node.content;
-      if (type === "external" || type === "external-no-verity") plan.objectReferences++;
+      if (type === "external" || type === "external-no-verity" || type === "backed") plan.objectReferences++;
     } else {
       this.#hardLinked = true;
       if (isWhiteout(node)) {
@@ -197,6 +197,8 @@ function leafHash(leaf: Leaf): number {
     case "external":
     case "external-no-verity":
       return hashStart(content.id, 8) ^ stat.mtimeNsec;
+    case "backed":
+      return hashStart(content.path, 64) ^ stat.mtimeNsec;
     case "symlink":
       return hashStart(content.target, 32) ^ stat.mtimeNsec;
     case "inline":

@@ -51,6 +51,8 @@ export class XattrTable {
   readonly #objectUses: Int32Array;
   /** Redirects that files without enforced digest give to an object. */
   readonly #plainRedirects = new Map<number, XattrPair>();
+  /** The metacopy of an object that is also that of files whose data is at another path. */
+  readonly #plainMetacopies = new Map<number, XattrPair>();
   /** Set by `finish`, for the few objects that share something. */
   readonly #sharedEntries = new Map<number, SharedEntries>();
   readonly #metacopyName: XattrName;
@@ -66,7 +68,7 @@ export class XattrTable {
   /** Header, metacopy and redirect of a file that has nothing else; only the digest is missing. */
   readonly #objectTemplate: string;
 
-  /** @param references bound for the calls of `useObject` and `plainObjectPairs`. */
+  /** @param references bound for the calls of `useObject`, `plainObjectPairs` and `backedPairs`. */
   constructor(version: FormatVersion, algorithm: Algorithm, references: number) {
     this.#version = version;
     this.#objectIds = new Array(references);
@@ -137,6 +139,19 @@ export class XattrTable {
     return [
       [METACOPY, ""],
       [REDIRECT, value],
+    ];
+  }
+
+  /**
+   * Pairs that mark a file whose data is in a file of any path.
+   * @param id its digest, when that is enforced.
+   */
+  backedPairs(path: ByteString, id: ObjectId | undefined): (readonly [ByteString, ByteString])[] {
+    const value = id === undefined ? "" : this.#metacopyOf(id);
+    if (id !== undefined) this.#plainMetacopies.set(this.#object(id), this.#metacopyName.pair(value));
+    return [
+      [METACOPY, value],
+      [REDIRECT, `/${path}`],
     ];
   }
 
@@ -297,22 +312,29 @@ export class XattrTable {
     return object;
   }
 
-  /** Adds to `shared` what no pair of a name stands for: nothing else has a metacopy with a digest. */
+  /** Adds to `shared` what no pair of a name stands for. */
   #shareObject(object: number, shared: XattrPair[]): void {
     const uses = this.#objectUses[object]!;
-    const plainRedirect = this.#plainRedirects.get(object);
-    const redirects = uses + (plainRedirect?.uses ?? 0);
-    if (uses === 0 || redirects === 1) return;
+    if (uses === 0) return;
     const id = this.#objectIds[object]!;
-    let metacopy: XattrPair | undefined;
-    if (uses > 1) {
-      metacopy = new XattrPair(this.#metacopyName, this.#metacopyOf(id));
-      shared.push(metacopy);
-    }
-    const redirect = plainRedirect ?? new XattrPair(this.#redirectName, this.#redirectTo(id));
-    if (redirect === plainRedirect) redirect.uses = redirects;
-    else shared.push(redirect);
-    this.#sharedEntries.set(object, { metacopy, redirect });
+    const share = (plain: XattrPair | undefined, make: () => XattrPair): XattrPair | undefined => {
+      const total = uses + (plain?.uses ?? 0);
+      if (total === 1) return undefined;
+      const pair = plain ?? make();
+      if (pair === plain) pair.uses = total;
+      else shared.push(pair);
+      return pair;
+    };
+    const metacopy = share(
+      this.#plainMetacopies.get(object),
+      () => new XattrPair(this.#metacopyName, this.#metacopyOf(id)),
+    );
+    const redirect = share(
+      this.#plainRedirects.get(object),
+      () => new XattrPair(this.#redirectName, this.#redirectTo(id)),
+    );
+    if (metacopy !== undefined || redirect !== undefined)
+      this.#sharedEntries.set(object, { metacopy, redirect });
   }
 
   #sharedOf(object: number): SharedEntries {

@@ -11,6 +11,7 @@ export function typeOf(node: Node): NodeType {
     case "inline":
     case "external":
     case "external-no-verity":
+    case "backed":
     case "sparse":
       return "file";
     default:

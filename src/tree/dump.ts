@@ -83,6 +83,10 @@ function leafLine(leaf: Leaf, path: string, links: LinkCounts, firstNames: Map<L
       const data = `${objectPath(content.id)} - ${content.id}`;
       return line(path, String(content.size), S_IFREG, nlink, "0", stat, data);
     }
+    case "backed": {
+      const data = `${escapeField(content.path)} - ${content.id ?? "-"}`;
+      return line(path, String(content.size), S_IFREG, nlink, "0", stat, data);
+    }
     case "sparse":
       return line(path, String(content.size), S_IFREG, nlink, "0", stat, "- - -");
     case "symlink": {

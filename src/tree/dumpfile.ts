@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { type ByteString, compareBytes, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
-import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
+import { type Algorithm, type ObjectId, objectPath, parseObjectId } from "../verity/digest.ts";
 import {
   type Content,
   type Directory,
@@ -34,6 +34,7 @@ const MAX_XATTR_NAMES = 65535;
  */
 export class DumpfileParser {
   readonly #algorithm: Algorithm;
+  readonly #anyPaths: boolean;
   #carry: Uint8Array[] = [];
   #carrySize = 0;
   #line = 0;
@@ -51,8 +52,10 @@ export class DumpfileParser {
   #timeText: string | undefined;
   #time: { mtime: bigint; mtimeNsec: number } = { mtime: 0n, mtimeNsec: 0 };
 
-  constructor(algorithm: Algorithm) {
+  /** @param options `anyPaths`: files may have their data at any path, not only at that of an object. */
+  constructor(algorithm: Algorithm, options: { readonly anyPaths?: boolean } = {}) {
     this.#algorithm = algorithm;
+    this.#anyPaths = options.anyPaths ?? false;
   }
 
   /** @throws CfsError Invalid, with the number of the line. */
@@ -274,6 +277,7 @@ export class DumpfileParser {
       if (path === "") throw new LineError("Invalid empty path");
       if (path.includes("\0")) throw new LineError("Invalid embedded NUL");
       if (path.length > MAX_PATH) throw new LineError(`Path is too long: ${path.length} bytes`);
+      if (this.#anyPaths) return this.#backedContent(path, digest, size);
       if (digest !== "-") return { type: "external", id: parseObjectId(digest, this.#algorithm), size };
       return { type: "external-no-verity", id: parseObjectPath(path, this.#algorithm), size };
     }
@@ -282,6 +286,16 @@ export class DumpfileParser {
       return { type: "inline", data: decodeEscapes(content, MAX_INLINE) };
     }
     return size === 0n ? EMPTY_FILE : { type: "sparse", size };
+  }
+
+  /** As `mkcomposefs` of composefs 1.0 takes it. */
+  #backedContent(path: ByteString, digest: string, size: bigint): Content {
+    if (size === 0n) return EMPTY_FILE;
+    const id = digest === "-" ? undefined : parseObjectId(digest, this.#algorithm);
+    if (id !== undefined && path === objectPath(id)) return { type: "external", id, size };
+    if (id === undefined && isObjectPath(path, this.#algorithm))
+      return { type: "external-no-verity", id: parseObjectPath(path, this.#algorithm), size };
+    return { type: "backed", path, id, size };
   }
 
   #parseTime(text: string): { mtime: bigint; mtimeNsec: number } {
@@ -434,6 +448,11 @@ function parseTarget(payload: string): ByteString {
     throw new LineError(`Symlink target length ${target.length} exceeds limit ${MAX_SYMLINK}`);
   }
   return target;
+}
+
+/** Whether a path is the one that an object has in its directory. */
+function isObjectPath(path: ByteString, { size }: Algorithm): boolean {
+  return path.length === 2 * size + 1 && /^[0-9a-f]{2}\/[0-9a-f]+$/.test(path);
 }
 
 /**

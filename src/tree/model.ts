@@ -25,6 +25,16 @@ export type Content =
   | { readonly type: "external"; readonly id: ObjectId; readonly size: bigint }
   /** Data in an object whose digest is not enforced. */
   | { readonly type: "external-no-verity"; readonly id: ObjectId; readonly size: bigint }
+  /**
+   * Data in a file of any path below the directory of objects, with or without an enforced digest. Images that are made
+   * without a repository can name such files.
+   */
+  | {
+      readonly type: "backed";
+      readonly path: ByteString;
+      readonly id: ObjectId | undefined;
+      readonly size: bigint;
+    }
   /** A declared size without data. */
   | { readonly type: "sparse"; readonly size: bigint }
   | { readonly type: "symlink"; readonly target: ByteString }

@@ -3,20 +3,20 @@ import type { Directory } from "../../tree/model.ts";
 import { directories, isWhiteout } from "../../tree/walk.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
-import { type ChooseVersion, mkcomposefs } from "../mkcomposefs.ts";
+import { type MkcomposefsDialect, mkcomposefs } from "../mkcomposefs.ts";
 
 const NEWEST = 1;
 
 /** `mkcomposefs [OPTIONS] SOURCE [IMAGE]`, called by this name. */
 export async function run(context: Context, args: Arguments): Promise<void> {
-  await mkcomposefs(context, args, versionForTree);
+  await mkcomposefs(context, args, DIALECT);
 }
 
 /**
  * As the program of composefs 1.0 does: version 1 for a tree with whiteouts, if that is allowed, else the least one. Who
  * gives one bound only gets 0 for the other, and an upper bound below the lower one is raised.
  */
-const versionForTree: ChooseVersion = (root, given) => {
+const versionForTree: MkcomposefsDialect["version"] = (root, given) => {
   const isDefault = given.min === undefined && given.max === undefined;
   const min = given.min ?? 0;
   const max = Math.max(min, isDefault ? NEWEST : (given.max ?? 0));
@@ -29,3 +29,5 @@ function hasWhiteouts(root: Directory): boolean {
     entries.values().some((node) => node.kind === "leaf" && isWhiteout(node)),
   );
 }
+
+const DIALECT: MkcomposefsDialect = { version: versionForTree, filtersDumpfiles: false, anyPaths: true };

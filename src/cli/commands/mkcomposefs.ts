@@ -1,17 +1,17 @@
 import { CfsError } from "../../errors.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
-import { type ChooseVersion, mkcomposefs } from "../mkcomposefs.ts";
+import { type MkcomposefsDialect, mkcomposefs } from "../mkcomposefs.ts";
 
 const NEWEST = 1;
 
 /** `cfsctl mkcomposefs [OPTIONS] SOURCE [IMAGE]` */
 export async function run(context: Context, args: Arguments): Promise<void> {
-  await mkcomposefs(context, args, leastVersion);
+  await mkcomposefs(context, args, DIALECT);
 }
 
-/** As composefs-rs does: the least version that is allowed, whatever is in the tree. */
-const leastVersion: ChooseVersion = (_, { min = 0, max = NEWEST }) => {
+/** As composefs-rs: the least version that is allowed, whatever is in the tree. */
+const leastVersion: MkcomposefsDialect["version"] = (_, { min = 0, max = NEWEST }) => {
   if (min > NEWEST) {
     throw new CfsError(
       "Invalid",
@@ -26,3 +26,5 @@ const leastVersion: ChooseVersion = (_, { min = 0, max = NEWEST }) => {
   }
   return min === 0 ? 0 : 1;
 };
+
+const DIALECT: MkcomposefsDialect = { version: leastVersion, filtersDumpfiles: true, anyPaths: false };

@@ -21,6 +21,7 @@ const LETTERS: Readonly<Record<Content["type"], TypeLetter>> = {
   inline: "-",
   external: "-",
   "external-no-verity": "-",
+  backed: "-",
   sparse: "-",
   symlink: "l",
   char: "c",
