@@ -17,9 +17,18 @@ export function frameHistory(head: Uint8Array): number {
     const base = 2 ** (10 + exponent);
     return base + (base / 8) * mantissa;
   }
-  const at = 5 + [0, 1, 2, 4][descriptor & 3]!;
-  const length = [1, 2, 4, 8][descriptor >> 6]!;
-  if (head.length < at + length) return 0;
+  return frameContentSize(head) ?? 0;
+}
+
+/** Bytes that a frame holds, if it says so. @param head as for `frameHistory`. */
+export function frameContentSize(head: Uint8Array): number | undefined {
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  if (head.length < 6 || view.getUint32(0, true) !== 0xfd2fb528) return undefined;
+  const descriptor = head[4]!;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const at = (isSingleSegment ? 5 : 6) + [0, 1, 2, 4][descriptor & 3]!;
+  const length = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  if (length === 0 || head.length < at + length) return undefined;
   switch (length) {
     case 1:
       return head[at]!;

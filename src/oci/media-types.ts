@@ -31,6 +31,9 @@ const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
 export const DOCKER_LAYER_GZIP = `${DOCKER_LAYER}.gzip`;
 const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
+/** What the types of layers in the OCI image specification begin with. */
+export const OCI_LAYER_PREFIXES: readonly string[] = [OCI_LAYER, OCI_FOREIGN_LAYER];
+
 const LAYER_TYPES: ReadonlyMap<string, Compression> = new Map([
   ...[OCI_LAYER, OCI_FOREIGN_LAYER].flatMap((type): [string, Compression][] => [
     [type, "none"],

@@ -2,6 +2,7 @@ import type { CommandSpec, PositionalSpec } from "../tree.ts";
 import { BOOTABLE_OPTION, JSON_OPTION, XATTRS_OPTION } from "./common.ts";
 import { DIFF_OPTIONS } from "./diff.ts";
 import { MOUNT_OPTIONS } from "./mount.ts";
+import { OCI_DELTA_COMMAND } from "./oci-delta.ts";
 import { REGISTRY_OPTIONS } from "./registry.ts";
 
 const IMAGE: PositionalSpec = {
@@ -263,6 +264,7 @@ export const OCI_COMMAND: CommandSpec = {
       ],
       load: () => import("../commands/oci/push.ts"),
     },
+    OCI_DELTA_COMMAND,
     {
       name: "copy",
       summary: "Copy an image from another repository",

@@ -1,0 +1,121 @@
+import { constants, zstdCompressSync } from "node:zlib";
+import { bytesOf } from "../../../bytes.ts";
+import type { ObjectStoreHandle } from "../../../repository/objects.ts";
+import type { BlockIndexMemory } from "../../../similarity/block-index.ts";
+import type { ObjectId } from "../../../verity/digest.ts";
+import type { TarDiffVersion } from "../format.ts";
+import { OperationWriter } from "../operation-writer.ts";
+import { BodyMatcher } from "./body-matcher.ts";
+import { ObjectReader } from "./object-reader.ts";
+import type { ReusableFile } from "./reusable-files.ts";
+import { type Extent, ExtentList, SharedSpool, type SpoolHandle } from "./shared-spool.ts";
+import { writePieces } from "./write-pieces.ts";
+
+/** A file of the target's layers that is not in the source image, or a part of one that is large. */
+export interface Body {
+  readonly id: ObjectId;
+  readonly offset: number;
+  /** Bytes; at most `MAX_BODY`. */
+  readonly length: number;
+  /** Number of a source file that is probably like it. */
+  readonly similar: number | undefined;
+}
+
+/** A thread holds so much of a body in memory. */
+export const MAX_BODY = 16 * 1024 * 1024;
+
+/** The part of one thread in matching the bodies of new files. */
+export interface MatchRequest {
+  readonly stores: readonly ObjectStoreHandle[];
+  readonly files: readonly ReusableFile[];
+  readonly index: BlockIndexMemory;
+  readonly bodies: readonly Body[];
+  readonly version: TarDiffVersion;
+  readonly spool: SpoolHandle;
+  /** Two numbers: of the body that nobody has begun, and of the bytes that are done. Shared. */
+  readonly counters: SharedArrayBuffer;
+}
+
+/** Operations that make a body, in the spool. */
+export interface MatchedBody {
+  readonly body: number;
+  readonly extents: readonly Extent[];
+}
+
+/** Matches bodies that nobody has begun. */
+export function matchBodies(request: MatchRequest): MatchedBody[] {
+  const { files, bodies } = request;
+  const counters = new BigInt64Array(request.counters);
+  const spool = new SharedSpool(request.spool);
+  using reader = new ObjectReader(request.stores);
+  const matcher = new BodyMatcher(files, reader, request.index);
+  const matched: MatchedBody[] = [];
+  const young = new Uint8Array(Math.min(MAX_BODY, Math.max(0, ...bodies.map(({ length }) => length))));
+  for (;;) {
+    const number = Number(Atomics.add(counters, 0, 1n));
+    const body = bodies[number];
+    if (body === undefined) return matched;
+    const bytes = young.subarray(0, body.length);
+    reader.read(body.id, body.offset, bytes);
+    const extents = new ExtentList(spool);
+    writeBody(request, matcher, bytes, body, (piece) => extents.append(piece));
+    matched.push({ body: number, extents: extents.extents });
+    Atomics.add(counters, 1, BigInt(body.length));
+  }
+}
+
+function writeBody(
+  { files, version }: MatchRequest,
+  matcher: BodyMatcher,
+  young: Uint8Array,
+  body: Body,
+  sink: (piece: Uint8Array<ArrayBufferLike>) => void,
+): void {
+  const pathOf = (file: number) => bytesOf(files[file]!.path);
+  const pieces = matcher.match(young, body.similar);
+  if (version === 1 || !isWhole(body)) {
+    const writer = new OperationWriter(sink);
+    writePieces(writer, young, pieces, pathOf);
+    writer.flush();
+    return;
+  }
+  const operations: Uint8Array[] = [];
+  const writer = new OperationWriter((piece) => operations.push(piece.slice()));
+  writePieces(writer, young, pieces, pathOf);
+  writer.flush();
+  const [{ file } = { file: body.similar }] = pieces;
+  const old = file === undefined ? undefined : matcher.wholeFile(file);
+  const patch = old === undefined ? undefined : smallerPatch(old, young, Buffer.concat(operations));
+  if (file === undefined || old === undefined || patch === undefined) {
+    for (const piece of operations) sink(piece);
+    return;
+  }
+  const patched = new OperationWriter(sink);
+  patched.open(pathOf(file));
+  patched.zstdDict(patch, old.length);
+  patched.flush();
+}
+
+function isWhole({ offset, length }: Body): boolean {
+  return offset === 0 && length < MAX_BODY;
+}
+
+/** Larger prefixes are not searched to their beginning. */
+const MAX_PREFIX_USED = 4 * 1024 * 1024;
+/** What the operations cost is known only when they are compressed with those around them: about so much less. */
+const CONTEXT_SHARE = 0.95;
+
+/** A frame with the old bytes as prefix, when it is smaller than the operations. */
+function smallerPatch(
+  old: Uint8Array<ArrayBufferLike>,
+  young: Uint8Array,
+  operations: Uint8Array,
+): Uint8Array | undefined {
+  if (old.length > MAX_PREFIX_USED || young.length > MAX_PREFIX_USED) return undefined;
+  const params = { [constants.ZSTD_c_compressionLevel]: 19 };
+  const limit = zstdCompressSync(operations, { params }).length * CONTEXT_SHARE;
+  // Bytes that begin like a dictionary would be read as one; one more byte in front changes nothing else.
+  const dictionary = Buffer.concat([new Uint8Array(1), old]);
+  const patch = zstdCompressSync(young, { params, dictionary });
+  return patch.length < limit ? patch : undefined;
+}
