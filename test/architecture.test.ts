@@ -8,7 +8,7 @@ const SRC = join(PROJECT, "src");
 /** Layers from the ground up: a file may import from its own folder and from layers below. */
 const LAYERS: readonly (readonly string[])[] = [
   ["errors", "bytes", "mode", "types.d", "worker-url", "progress"],
-  ["sys", "verity", "compress", "signature"],
+  ["sys", "verity", "compress", "signature", "similarity"],
   ["splitstream", "erofs", "tree", "tar"],
   ["parallel"],
   ["repository", "http"],
@@ -29,7 +29,7 @@ const SIDEWAYS: ReadonlySet<string> = new Set([
 ]);
 
 /** Formats: memory in, memory out. */
-const PURE: ReadonlySet<string> = new Set(["erofs", "signature", "splitstream", "tar", "verity"]);
+const PURE: ReadonlySet<string> = new Set(["erofs", "signature", "similarity", "splitstream", "tar", "verity"]);
 
 /** Modules that reach outside of the program's memory. */
 const OUTSIDE = /^(node:(fs|net|http|https|child_process|dgram|dns|tls|os)(\/.*)?|bun:ffi|bun:sqlite)$/;
