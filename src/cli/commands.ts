@@ -4,6 +4,7 @@ import { DIRECTORY_COMMANDS } from "./specs/directory.ts";
 import { MOUNT_COMMANDS } from "./specs/mount.ts";
 import { OCI_COMMAND } from "./specs/oci.ts";
 import { OSTREE_COMMAND } from "./specs/ostree.ts";
+import { PUBLISHED_COMMANDS } from "./specs/published.ts";
 import { REPOSITORY_COMMANDS } from "./specs/repository.ts";
 import type { CommandSpec } from "./tree.ts";
 
@@ -17,6 +18,7 @@ export const ROOT: CommandSpec = {
     DIFF_COMMAND,
     MKCOMPOSEFS_COMMAND,
     COMPOSEFS_INFO_COMMAND,
+    ...PUBLISHED_COMMANDS,
     ...MOUNT_COMMANDS,
     OCI_COMMAND,
     OSTREE_COMMAND,

@@ -14,6 +14,11 @@ import { type Dirent, ErofsImage, invalidImage, type RawInode } from "./image.ts
  * @throws CfsError Corrupt.
  */
 export function collectObjects(bytes: Uint8Array, algorithm: Algorithm): ObjectId[] {
+  return Array.from(collectObjectSizes(bytes, algorithm).keys()).sort();
+}
+
+/** As `collectObjects`, in no order, with the sizes in bytes that the image's files say they have. @throws CfsError Corrupt */
+export function collectObjectSizes(bytes: Uint8Array, algorithm: Algorithm): ReadonlyMap<ObjectId, number> {
   const image = new ErofsImage(bytes);
   const { rootNid, version } = image;
   const collector = new Collector(image, algorithm);
@@ -44,11 +49,11 @@ export function collectObjects(bytes: Uint8Array, algorithm: Algorithm): ObjectI
       }
     }
   }
-  return Array.from(collector.objects).sort();
+  return collector.objects;
 }
 
 class Collector {
-  readonly objects = new Set<ObjectId>();
+  readonly objects = new Map<ObjectId, number>();
   readonly #image: ErofsImage;
   readonly #algorithm: Algorithm;
   readonly #sharedSeen = new Set<number>();
@@ -76,7 +81,7 @@ class Collector {
         kind === "metacopy"
           ? validMetacopy(image, entry, this.#algorithm)
           : image.redirect(entry, this.#algorithm);
-      if (id !== undefined) this.objects.add(id);
+      if (id !== undefined) this.objects.set(id, inode.size);
     });
     if (markers >= MARKERS.size) throw invalidImage("Epoch2 image contains escaped whiteout");
   }

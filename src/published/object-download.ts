@@ -12,9 +12,11 @@ import { publishedObjectPath } from "./layout.ts";
 /** Objects up to this size arrive in memory, and are fetched anew when that was interrupted. */
 const SMALL = 1024 * 1024;
 const PIECE = 256 * 1024;
+/** Bytes; what nothing is known of is not taken to be larger. */
+export const MAX_OBJECT_SIZE = 64 * 1024 ** 3;
 
 export interface DownloadOptions {
-  /** More bytes than that are refused; whatever the server sends, if not given. */
+  /** More bytes than that are refused. */
   readonly maxSize?: number | undefined;
   /** Store it also in place of one that is there: it is known to be damaged. */
   readonly replace?: boolean | undefined;
@@ -60,7 +62,7 @@ class ObjectDownload {
       path: publishedObjectPath(id),
       what: `object ${formatObjectId(id, repository.algorithm)}`,
     };
-    this.#maxSize = options.maxSize ?? Number.MAX_SAFE_INTEGER;
+    this.#maxSize = options.maxSize ?? MAX_OBJECT_SIZE;
   }
 
   get #partialName(): string {

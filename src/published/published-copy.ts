@@ -17,6 +17,8 @@ export interface CopyOptions {
   readonly onRetry?: RetryListener | undefined;
 }
 
+/** Of the first request: nothing is lost yet when the server can't be reached. */
+const FIRST_ATTEMPTS = 3;
 const MAX_INDEX_SIZE = 256 * 1024 * 1024;
 
 /** A copy of a repository on a web server: one made by `publish`, or just a repository's files. */
@@ -25,6 +27,7 @@ export class PublishedCopy implements Disposable {
   readonly label: string;
   readonly fetcher: Fetcher;
   readonly #abort = new AbortController();
+  readonly #firstRetries: RetryPolicy;
 
   /**
    * Nothing is fetched yet.
@@ -36,6 +39,7 @@ export class PublishedCopy implements Disposable {
     const settings = connectionSettings(connection);
     const client = new HttpClient(settings, timeouts, connection.insecure ?? false, new Map());
     this.label = publicUrl(url);
+    this.#firstRetries = { ...retries, attempts: Math.min(FIRST_ATTEMPTS, retries.attempts) };
     this.fetcher = new Fetcher({ client, mirrors: [url], retries, signal: this.#abort.signal, onRetry });
   }
 
@@ -46,7 +50,8 @@ export class PublishedCopy implements Disposable {
   async index(): Promise<PublishedIndex | undefined> {
     let bytes: Uint8Array;
     try {
-      bytes = await this.fetcher.bytes({ path: INDEX_NAME, what: "the index" }, MAX_INDEX_SIZE);
+      const request = { path: INDEX_NAME, what: "the index", retries: this.#firstRetries };
+      bytes = await this.fetcher.bytes(request, MAX_INDEX_SIZE);
     } catch (error) {
       if (error instanceof CfsError && error.kind === "NotFound") return undefined;
       throw withContext(this.label, error);
@@ -66,9 +71,13 @@ export class PublishedCopy implements Disposable {
     return downloadObject(this.fetcher, repository, id, options);
   }
 
-  /** Ends what is under way. */
-  [Symbol.dispose](): void {
+  /** Ends what is under way; nothing can be fetched any more. */
+  abort(): void {
     this.#abort.abort();
+  }
+
+  [Symbol.dispose](): void {
+    this.abort();
   }
 }
 
