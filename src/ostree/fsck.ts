@@ -8,6 +8,7 @@ import { type Checksum, computeChecksum } from "./checksum.ts";
 import { CommitStreamWriter } from "./commit-stream-writer.ts";
 import type { CommitTable } from "./commit-table.ts";
 import { objectTypes } from "./describe-objects.ts";
+import { parseDetachedMetadata, readDetachedMetadata } from "./detached-metadata.ts";
 import { archiveHeaderLength, FileHasher, parseArchiveHeader } from "./file-header.ts";
 import { commitOfStreamName, commitStreamName } from "./names.ts";
 import type { ObjectType } from "./objects.ts";
@@ -100,6 +101,7 @@ class CommitCheck {
     for (let i = 0; i < table.length; i++) attempt(() => this.#object(table, i, types));
     if (faults.length > 0) return faults;
     attempt(() => this.#structure(stored));
+    attempt(() => this.#signatures(commit));
     if (image === undefined) faults.push("no image is recorded");
     else if (!this.#repository.objects.has(image)) faults.push(`the image ${image} is missing`);
     return faults;
@@ -143,6 +145,11 @@ class CommitCheck {
       hasher.update(this.#buffer.subarray(0, length));
     }
     return size;
+  }
+
+  #signatures(commit: Checksum): void {
+    const bytes = readDetachedMetadata(this.#repository, commit);
+    if (bytes !== undefined) parseDetachedMetadata(bytes);
   }
 
   #structure({ table, subpaths }: StoredCommit): void {

@@ -6,7 +6,7 @@ import { CfsError } from "../../src/errors.ts";
 import type { Checksum } from "../../src/ostree/checksum.ts";
 import { bspatch } from "../../src/ostree/delta/bspatch.ts";
 import { memoryRange } from "../../src/ostree/delta/byte-range.ts";
-import { noSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts";
+import { deltaSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts";
 import { deltaDirectory } from "../../src/ostree/delta/names.ts";
 import type { StoredPart } from "../../src/ostree/delta/part-content.ts";
 import { type Delta, pullWithDelta } from "../../src/ostree/delta/pull-delta.ts";
@@ -113,9 +113,9 @@ test("objects that a delta lacks are fetched from the source", async () => {
 test("the commit is looked at before any part is read", async () => {
   using directory = tempDir();
   using repository = newRepository(directory.join("repo"), "sha256");
-  await using source = noSource("test");
   let isRead = false;
   const { superblock } = openDeltaFile(join(FIXTURES, "deltas/good/scratch-c3-split/superblock"));
+  await using source = deltaSource("test", superblock);
   const readPart = async () => {
     isRead = true;
     return await noPart();
@@ -133,8 +133,8 @@ test("the commit is looked at before any part is read", async () => {
 test("parts with any change are refused, and nothing is linked", async () => {
   using directory = tempDirInMemory(50_000_000);
   using repository = newRepository(directory.join("repo"), "sha256");
-  await using source = noSource("test");
   const { superblock } = openDeltaFile(join(FIXTURES, "deltas/bad/01-uncompressed"));
+  await using source = deltaSource("test", superblock);
   const [part] = superblock.parts;
   const good = new Uint8Array(part!.inline!);
   const changedPart = (bytes: Uint8Array<ArrayBuffer>): Delta => {

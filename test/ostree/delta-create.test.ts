@@ -7,7 +7,7 @@ import { memoryRange } from "../../src/ostree/delta/byte-range.ts";
 import { type CreateDeltaOptions, createDelta } from "../../src/ostree/delta/create/create-delta.ts";
 import { makePatch } from "../../src/ostree/delta/create/make-patch.ts";
 import { findCopies } from "../../src/ostree/delta/create/similar-blocks.ts";
-import { noSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts";
+import { deltaSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts";
 import { pullWithDelta } from "../../src/ostree/delta/pull-delta.ts";
 import { countObjects } from "../../src/ostree/delta/superblock.ts";
 import { LocalRepository } from "../../src/ostree/local/repository.ts";
@@ -57,7 +57,7 @@ describe("what a delta brings is what a pull brings", () => {
     for (const repository of [byDelta, byObjects]) {
       if (from !== undefined && from !== to) await pullCommit(repository, source, from, { jobs: 1 });
     }
-    await using nothing = noSource("test");
+    await using nothing = deltaSource("test", delta.superblock);
     const other = created.fallbacks > 0 ? source : nothing;
     if (from === to) await pullCommit(byDelta, source, to, { jobs: 1 });
     const report = await pullWithDelta(byDelta, other, delta, { jobs: 2 });

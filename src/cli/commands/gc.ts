@@ -1,5 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { referrerCondition } from "../../oci/referrers.ts";
+import { detachedMetadataCondition } from "../../ostree/detached-metadata.ts";
 import { collectGarbage, type GcReport } from "../../repository/gc.ts";
 import { findKeepers } from "../../repository/keepers.ts";
 import type { Repository } from "../../repository/repository.ts";
@@ -22,7 +23,7 @@ export function run(context: Context, args: Arguments): void {
   const dryRun = args.flag("dry-run");
   const report = collectGarbage(repository, {
     roots: args.list("root"),
-    condition: referrerCondition,
+    condition: (ref) => referrerCondition(ref) ?? detachedMetadataCondition(ref),
     dryRun,
   });
   for (const name of report.unknownRoots) {

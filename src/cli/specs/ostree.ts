@@ -47,6 +47,22 @@ const PULL_OPTIONS: readonly OptionSpec[] = [
   JSON_OPTION,
 ];
 
+const GPG_KEYRING: OptionSpec = {
+  name: "gpg-keyring",
+  kind: "list",
+  value: "FILE",
+  notEmpty: true,
+  help: "Refuse commits that none of these OpenPGP keys has signed",
+};
+
+const ED25519_KEY: OptionSpec = {
+  name: "ed25519-key",
+  kind: "list",
+  value: "KEY|FILE",
+  notEmpty: true,
+  help: "Refuse commits that none of these ed25519 keys has signed: in base64, or a file of such keys",
+};
+
 const APPLY_DELTA: CommandSpec = {
   name: "apply-delta",
   summary: "Bring the commit that a static delta leads to into the repository",
@@ -59,7 +75,11 @@ const APPLY_DELTA: CommandSpec = {
       help: "The superblock of the delta, with its parts in the same directory, or a single file with all of it",
     },
   ],
-  options: PULL_OPTIONS.filter(({ name }) => name === "clean-xattr-names" || name === "json"),
+  options: [
+    ...PULL_OPTIONS.filter(({ name }) => name === "clean-xattr-names" || name === "json"),
+    GPG_KEYRING,
+    ED25519_KEY,
+  ],
   load: () => import("../commands/ostree/apply-delta.ts"),
 };
 
@@ -78,21 +98,8 @@ const REMOTE_OPTIONS: readonly OptionSpec[] = [
     help: "Look for the remote in this file too, such as the config of an ostree repository",
     details: "Without it, in /etc/ostree/remotes.d/*.conf and /ostree/repo/config.",
   },
-  {
-    name: "gpg-keyring",
-    kind: "list",
-    value: "FILE",
-    notEmpty: true,
-    help: "Refuse commits that none of these OpenPGP keys has signed",
-    conflicts: ["no-gpg-verify"],
-  },
-  {
-    name: "ed25519-key",
-    kind: "list",
-    value: "KEY|FILE",
-    notEmpty: true,
-    help: "Refuse commits that none of these ed25519 keys has signed: in base64, or a file of such keys",
-  },
+  { ...GPG_KEYRING, conflicts: ["no-gpg-verify"] },
+  ED25519_KEY,
   {
     name: "no-gpg-verify",
     kind: "boolean",
@@ -162,7 +169,7 @@ export const OSTREE_COMMAND: CommandSpec = {
           help: "A ref, which becomes the name of the commit here, or the id of a commit, which gets no name",
         },
       ],
-      options: PULL_OPTIONS,
+      options: [...PULL_OPTIONS, GPG_KEYRING, ED25519_KEY],
       load: () => import("../commands/ostree/pull-local.ts"),
     },
     APPLY_DELTA,

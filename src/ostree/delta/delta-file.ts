@@ -5,7 +5,7 @@ import { O_NONBLOCK, O_RDONLY, open, pread } from "../../sys/file.ts";
 import { fstat, isRegular } from "../../sys/stat.ts";
 import type { OstreeSource } from "../source.ts";
 import type { Delta } from "./pull-delta.ts";
-import { parseSuperblock } from "./superblock.ts";
+import { detachedMetadataOf, parseSuperblock, type Superblock } from "./superblock.ts";
 
 /** Larger ones, with all parts inside, are better made with parts of their own. */
 const MAX_SUPERBLOCK_SIZE = 1024 * 1024 * 1024;
@@ -53,8 +53,8 @@ function openRegular(path: string): Fd {
   });
 }
 
-/** A source that has nothing: for deltas that have to be complete. */
-export function noSource(label: string): OstreeSource {
+/** A source that has nothing but the commit and its signatures: for deltas that have to be complete. */
+export function deltaSource(label: string, superblock: Superblock): OstreeSource {
   const missing = async (): Promise<never> => {
     throw new CfsError("NotFound", "neither the delta nor the commit that it leads from has it", {
       hint: "get the delta again, or pull the commit without it",
@@ -65,8 +65,12 @@ export function noSource(label: string): OstreeSource {
     metadataConcurrency: 1,
     files: { kind: "remote", concurrency: 1, fetchFile: missing },
     resolveRef: missing,
-    readMetadata: missing,
-    readDetachedMetadata: async () => undefined,
+    readMetadata: async (type, checksum) =>
+      type === "commit" && checksum === superblock.to ? superblock.commit : missing(),
+    readDetachedMetadata: async (commit) => {
+      const found = commit === superblock.to ? detachedMetadataOf(superblock) : undefined;
+      return found && new Uint8Array(found);
+    },
     [Symbol.asyncDispose]: async () => undefined,
   };
 }

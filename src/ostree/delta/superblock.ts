@@ -206,6 +206,17 @@ function inlineParts(metadata: readonly (readonly [string, Variant])[]): Map<num
   return parts;
 }
 
+/** Key, in the metadata, of what is kept beside the new commit. @param directory of the delta in a repository. */
+export function detachedKey(directory: string): string {
+  return `${directory}/commitmeta`;
+}
+
+/** What is kept beside the new commit, such as its signatures: `a{sv}`; undefined when the delta does not say. */
+export function detachedMetadataOf({ metadata }: Superblock): Uint8Array | undefined {
+  const found = metadata.find(([key]) => key.startsWith("deltas/") && key.endsWith(detachedKey("")))?.[1];
+  return found?.signature === "a{sv}" ? found.bytes : undefined;
+}
+
 const LITTLE = 0x6c;
 const BIG = 0x42;
 

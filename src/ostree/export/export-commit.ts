@@ -6,6 +6,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { type Checksum, computeChecksum } from "../checksum.ts";
 import type { CommitTable } from "../commit-table.ts";
 import { objectTypes } from "../describe-objects.ts";
+import { readDetachedMetadata } from "../detached-metadata.ts";
 import { PREFIX_SIZE } from "../file-header.ts";
 import { type MetadataType, parseDirMeta } from "../objects.ts";
 import type { StoredCommit } from "../stored-commit.ts";
@@ -64,6 +65,8 @@ export async function exportCommit(
     target.sync();
   };
   write((type) => type !== "commit");
+  const detached = readDetachedMetadata(repository, commit);
+  if (detached !== undefined) await target.writeDetachedMetadata(commit, detached);
   if (subpaths !== undefined) target.markPartial(commit);
   write((type) => type === "commit");
   if (subpaths === undefined) target.unmarkPartial(commit);

@@ -21,6 +21,7 @@ import {
 } from "../../sys/file.ts";
 import { lockOpenFile } from "../../sys/ofd-lock.ts";
 import type { Checksum } from "../checksum.ts";
+import { mergeDetachedMetadata } from "../detached-metadata.ts";
 import { objectFile } from "../local/open-file.ts";
 import { LocalRepository } from "../local/repository.ts";
 import type { RepositoryMode } from "../source.ts";
@@ -118,19 +119,38 @@ export class ExportTarget implements AsyncDisposable {
     checkOstreeRef(ref);
     const components = ["refs", "heads", ...ref.split("/")].map(fromText);
     const name = components.pop()!;
-    const temporary = temporaryName("ref-");
     try {
       using parent = openDirectoryPath(this.#top, components, true);
+      this.#replace(parent, name, Buffer.from(`${commit}\n`));
+    } catch (error) {
+      throw withContext(`ref '${ref}' of ${this.path}`, error);
+    }
+  }
+
+  /** Puts signatures beside a commit, with those that are there already. */
+  async writeDetachedMetadata(commit: Checksum, bytes: Uint8Array): Promise<void> {
+    const known = await this.#source.readDetachedMetadata(commit);
+    const merged = mergeDetachedMetadata(known, bytes);
+    if (known !== undefined && Buffer.compare(known, merged) === 0) return;
+    const [directory, name] = objectFile(commit, "commitmeta").split("/") as [string, string];
+    using parent = openDirectoryPath(this.#top, ["objects", directory], true);
+    this.#replace(parent, name, merged);
+  }
+
+  /** Makes a file, or puts another in its place, in one step. */
+  #replace(parent: Fd, name: string, bytes: Uint8Array): void {
+    const temporary = temporaryName("new-");
+    try {
       {
         using file = openat(this.tmpFd, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o644);
-        writeAll(file.fd, Buffer.from(`${commit}\n`), temporary);
+        writeAll(file.fd, bytes, temporary);
         fsync(file);
       }
       renameat(this.tmpFd, temporary, parent.fd, name);
       fsync(parent);
     } catch (error) {
       unlinkat(this.tmpFd, temporary);
-      throw withContext(`ref '${ref}' of ${this.path}`, error);
+      throw error;
     }
   }
 

@@ -7,6 +7,7 @@ import type { ObjectId } from "../../verity/digest.ts";
 import type { Checksum } from "../checksum.ts";
 import { CommitStreamWriter } from "../commit-stream-writer.ts";
 import type { ObjectLookup } from "../commit-table.ts";
+import { storeDetachedMetadata } from "../detached-metadata.ts";
 import { commitRefName } from "../names.ts";
 import type { Commit } from "../objects.ts";
 import type { OstreeSource } from "../source.ts";
@@ -101,6 +102,7 @@ export async function pullCommit(
         ? undefined
         : tolerate(progress, () => completeCommit(repository, present, options));
     if (complete !== undefined) {
+      keepSignatures(repository, commit, await findSignatures(source, commit, progress), progress);
       if (ref !== undefined) writeCommitRef(repository, ref, commit);
       return complete;
     }
@@ -126,6 +128,30 @@ function tolerate<T>(progress: Progress, find: () => T): T | undefined {
     progress.event({ type: "message", text: `will not be used: ${describeError(error)}` });
     return undefined;
   }
+}
+
+/** What the source has beside a commit. Whether it is needed has been found out elsewhere: without it, so be it. */
+async function findSignatures(
+  source: OstreeSource,
+  commit: Checksum,
+  progress: Progress,
+): Promise<Uint8Array | undefined> {
+  try {
+    return await source.readDetachedMetadata(commit);
+  } catch (error) {
+    if (!(error instanceof CfsError)) throw error;
+    progress.event({ type: "message", text: `signatures are not kept: ${describeError(error)}` });
+    return undefined;
+  }
+}
+
+function keepSignatures(
+  repository: Repository,
+  commit: Checksum,
+  found: Uint8Array | undefined,
+  progress: Progress,
+): void {
+  if (found !== undefined) tolerate(progress, () => storeDetachedMetadata(repository, commit, found));
 }
 
 function commitOfRef(repository: Repository, name: string): StoredCommit | undefined {
@@ -183,6 +209,7 @@ async function fetchCommit(
   const first = [broughtIn, record].filter((objects) => objects !== undefined);
   const bases = [...first, ...options.bases.map(lookup)];
   const counts = new PullProgress(progress, commit);
+  let signatures: Promise<Uint8Array | undefined> | undefined;
   const collect = async () => {
     let files = 0;
     await using fetcher = new FileFetcher(repository, source, {
@@ -203,6 +230,7 @@ async function fetchCommit(
       onFetched: (checksum, bytes) => record?.add(checksum, bytes),
       onCommit: async (object) => {
         await options.onCommit?.(object);
+        signatures = findSignatures(source, commit, progress);
         const { parent } = object;
         const found = parent && tolerate(progress, () => openCommit(repository, parent));
         if (found) bases.push(lookup(found));
@@ -215,6 +243,7 @@ async function fetchCommit(
   // The stream and the image are made when the threads have ended: together they would take half as much memory again.
   const { metadata, files } = await collect();
   counts.done(metadata, files);
+  keepSignatures(repository, commit, await signatures, progress);
   const stored = storeCommit(repository, objects, commit, { ref, cleanXattrNames, subpaths });
   record?.done();
   const { firstStream, stream, image, hasXattrs } = stored;

@@ -50,6 +50,12 @@ export async function openRemote(settings: RemoteSettings, options: RemoteOption
   return { source, remote };
 }
 
+/** A source of which only commits are taken that are signed with one of the given keys, if there are any. */
+export function verifiedSource(source: OstreeSource, trust: TrustOptions): OstreeSource {
+  const verification = withTrust(NO_VERIFICATION, trust);
+  return isRequired(verification.commits) ? new VerifiedSource(source, verification) : source;
+}
+
 /** The path that a URL of a repository on this machine stands for; undefined when it is elsewhere. */
 function pathOf(text: string): string | undefined {
   if (/^(mirrorlist=|https?:)/i.test(text)) return undefined;

@@ -4,9 +4,9 @@ import { publicUrl } from "../../http/file-url.ts";
 import type { Progress } from "../../progress.ts";
 import { listRefs, removeRef } from "../../repository/refs.ts";
 import type { Repository } from "../../repository/repository.ts";
-import { linkStream, openStream } from "../../repository/streams.ts";
-import { SplitstreamWriter, toBytes } from "../../splitstream/writer.ts";
+import { linkStream } from "../../repository/streams.ts";
 import { type Checksum, checksumBytes, checksumOf, computeChecksum } from "../checksum.ts";
+import { readInline, storeInline } from "../inline-stream.ts";
 
 /** A summary as it was fetched, and how the server can tell whether it has changed since. */
 export interface CachedSummary {
@@ -22,6 +22,8 @@ const REF_PREFIX = "ostree-summary/";
 /** Two lengths of 16 bits, little-endian, and a SHA-256. */
 const HEAD_SIZE = 36;
 const MAX_FIELD = 0xffff;
+/** No summary that is fetched is larger. */
+const MAX_SIZE = 256 * 1024 * 1024;
 const MAX_NAME = 255;
 
 /**
@@ -46,11 +48,7 @@ export class SummaryCache {
     const ref = refName(url, subset);
     if (!this.#refsTo(stream).includes(ref)) return undefined;
     try {
-      using opened = openStream(this.#repository, stream);
-      opened.reader.expectContentType(CONTENT_TYPE);
-      const parts: Uint8Array[] = [];
-      for (const chunk of opened.reader.chunks()) if ("inline" in chunk) parts.push(chunk.inline.slice());
-      return decode(Buffer.concat(parts));
+      return decode(readInline(this.#repository, stream, CONTENT_TYPE, MAX_SIZE));
     } catch {
       // A cache is only to save time: it is fetched again.
       return undefined;
@@ -67,9 +65,7 @@ export class SummaryCache {
       for (const other of this.#refsTo(stream)) {
         if (other !== ref) removeRef(this.#repository, "streams", other);
       }
-      const writer = new SplitstreamWriter(this.#repository.algorithm, CONTENT_TYPE);
-      writer.inline(encode(summary));
-      const { id } = this.#repository.objects.storeVerified(toBytes(writer.finish()));
+      const id = storeInline(this.#repository, CONTENT_TYPE, encode(summary));
       linkStream(this.#repository, stream, id, ref);
     } catch (error) {
       this.#progress.event({ type: "message", text: `the summary is not kept: ${describeError(error)}` });

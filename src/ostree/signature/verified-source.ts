@@ -11,7 +11,13 @@ export class VerifiedSource implements OstreeSource {
   readonly #source: OstreeSource;
   readonly #verification: Verification;
   /** The one that was verified last: it is asked for again when it is pulled. */
-  #last: { readonly commit: Checksum; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
+  #last:
+    | {
+        readonly commit: Checksum;
+        readonly bytes: Uint8Array<ArrayBuffer>;
+        readonly detached: Uint8Array<ArrayBuffer> | undefined;
+      }
+    | undefined;
 
   constructor(source: OstreeSource, verification: Verification) {
     this.#source = source;
@@ -60,11 +66,12 @@ export class VerifiedSource implements OstreeSource {
     const detached = await this.#source.readDetachedMetadata(checksum);
     const what = `${this.label}: the commit ${checksum}`;
     verifySignatures(this.#verification, this.#verification.commits, bytes, detached, what);
-    this.#last = { commit: checksum, bytes };
+    this.#last = { commit: checksum, bytes, detached };
     return bytes;
   }
 
-  readDetachedMetadata(commit: Checksum): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async readDetachedMetadata(commit: Checksum): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (this.#last?.commit === commit) return this.#last.detached;
     return this.#source.readDetachedMetadata(commit);
   }
 

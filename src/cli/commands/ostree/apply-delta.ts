@@ -1,10 +1,13 @@
 import { CfsError } from "../../../errors.ts";
-import { noSource, openDeltaFile } from "../../../ostree/delta/delta-file.ts";
+import { deltaSource, openDeltaFile } from "../../../ostree/delta/delta-file.ts";
 import { pullWithDelta } from "../../../ostree/delta/pull-delta.ts";
+import { verifiedSource } from "../../../ostree/remote/open-remote.ts";
+import { VerifiedSource } from "../../../ostree/signature/verified-source.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
 import { reportJson, warnOfXattrs } from "./pull-commits.ts";
+import { trustOf } from "./remote-arguments.ts";
 
 /** `cfsctl ostree apply-delta PATH` */
 export async function run(context: Context, args: Arguments): Promise<void> {
@@ -18,7 +21,8 @@ export async function run(context: Context, args: Arguments): Promise<void> {
       hint: "pull the commit from the repository that the delta is of",
     });
   }
-  await using source = noSource(path);
+  await using source = verifiedSource(deltaSource(path, delta.superblock), trustOf(args));
+  if (source instanceof VerifiedSource) await source.readMetadata("commit", delta.superblock.to);
   const cleanXattrNames = args.flag("clean-xattr-names");
   const report = await pullWithDelta(repository, source, delta, {
     cleanXattrNames,

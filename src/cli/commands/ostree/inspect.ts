@@ -1,5 +1,7 @@
 import { formatMetadataValue, formatTimestamp, valueJson } from "../../../ostree/commit-text.ts";
 import { commitOfTable, describeObject, objectTypes } from "../../../ostree/describe-objects.ts";
+import { parseDetachedMetadata, readDetachedMetadata } from "../../../ostree/detached-metadata.ts";
+import type { Variant } from "../../../ostree/gvariant.ts";
 import { commitOfStreamName } from "../../../ostree/names.ts";
 import type { Commit } from "../../../ostree/objects.ts";
 import { openResolvedCommit } from "../../../ostree/resolve.ts";
@@ -32,10 +34,15 @@ function printCommit({ out }: Context, stored: StoredCommit, commit: Commit): vo
   }
 }
 
+function dictionaryJson(entries: readonly (readonly [string, Variant])[]): object {
+  return Object.fromEntries(entries.map(([key, value]) => [key, valueJson(value)]));
+}
+
 /** Object by object: there may be very many. */
 function printJson({ out }: Context, repository: Repository, stored: StoredCommit, commit: Commit): void {
   const { table, image, stream, subpaths } = stored;
   const refs = listCommitRefs(repository).filter((ref) => commitOfStreamName(ref.stream) === stored.commit);
+  const detached = readDetachedMetadata(repository, stored.commit);
   const head = {
     commit: stored.commit,
     refs: refs.map(({ name }) => name),
@@ -50,7 +57,8 @@ function printJson({ out }: Context, repository: Repository, stored: StoredCommi
     root_dirtree: commit.rootTree,
     root_dirmeta: commit.rootMeta,
     related: Object.fromEntries(commit.related),
-    metadata: Object.fromEntries(commit.metadata.map(([key, value]) => [key, valueJson(value)])),
+    metadata: dictionaryJson(commit.metadata),
+    detached_metadata: detached === undefined ? null : dictionaryJson(parseDetachedMetadata(detached)),
   };
   const text = JSON.stringify(head, undefined, 2);
   out.text(`${text.slice(0, text.lastIndexOf("\n"))},\n  "objects": [`);

@@ -1,6 +1,7 @@
 import { type Checksum, isChecksum, parseChecksum } from "../../../ostree/checksum.ts";
 import { pullHistory } from "../../../ostree/pull/history.ts";
 import { type PullOptions, type PullReport, pullCommit } from "../../../ostree/pull/pull.ts";
+import { VerifiedSource } from "../../../ostree/signature/verified-source.ts";
 import type { OstreeSource } from "../../../ostree/source.ts";
 import { Subpaths } from "../../../ostree/subpaths.ts";
 import type { Repository } from "../../../repository/repository.ts";
@@ -28,6 +29,8 @@ export async function pullAndReport(
   for (const name of args.rest("REF")) {
     const ref = isChecksum(name) ? undefined : name;
     const commit = ref === undefined ? parseChecksum(name, "the commit") : await source.resolveRef(ref);
+    // A commit that is in the repository already is not asked for, but may have come without a signature.
+    if (source instanceof VerifiedSource) await source.readMetadata("commit", commit);
     const options = {
       baseName: args.text("base-name"),
       cleanXattrNames: args.flag("clean-xattr-names"),

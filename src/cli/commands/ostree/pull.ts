@@ -1,8 +1,6 @@
-import { isChecksum, parseChecksum } from "../../../ostree/checksum.ts";
 import { pullCommit } from "../../../ostree/pull/pull.ts";
 import { openRemote } from "../../../ostree/remote/open-remote.ts";
 import { pullFromRemote } from "../../../ostree/remote/pull-remote.ts";
-import { VerifiedSource } from "../../../ostree/signature/verified-source.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
@@ -16,12 +14,6 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const { progress } = context;
   const { source, remote } = await openRemote(settings, { cache: repository, progress });
   await using _ = source;
-  if (source instanceof VerifiedSource) {
-    // A commit that is in the repository already is not asked for, but may have come without a signature.
-    for (const name of args.rest("REF")) {
-      if (isChecksum(name)) await source.readMetadata("commit", parseChecksum(name, "the commit"));
-    }
-  }
   const isByDelta = remote !== undefined && !args.flag("no-delta");
   await pullAndReport(
     context,

@@ -1,4 +1,4 @@
-import { findRemote } from "../../../ostree/remote/open-remote.ts";
+import { findRemote, type TrustOptions } from "../../../ostree/remote/open-remote.ts";
 import type { RemoteSettings } from "../../../ostree/remote/remote-settings.ts";
 import type { Arguments } from "../../arguments.ts";
 
@@ -7,10 +7,11 @@ export function remoteOf(args: Arguments): RemoteSettings {
   return findRemote(
     args.required("REMOTE"),
     { root: "", file: args.text("remote-config") },
-    {
-      gpgKeyrings: args.list("gpg-keyring"),
-      ed25519Keys: args.list("ed25519-key"),
-      noGpgVerify: args.flag("no-gpg-verify"),
-    },
+    { ...trustOf(args), noGpgVerify: args.flag("no-gpg-verify") },
   );
+}
+
+/** The keys that commits have to be signed with. */
+export function trustOf(args: Arguments): TrustOptions {
+  return { gpgKeyrings: args.list("gpg-keyring"), ed25519Keys: args.list("ed25519-key") };
 }

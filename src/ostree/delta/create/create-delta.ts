@@ -4,11 +4,12 @@ import { WorkerPool } from "../../../parallel/pool.ts";
 import { type Progress, silentProgress } from "../../../progress.ts";
 import { O_DIRECTORY, O_RDONLY, open, openat, readSmallFile } from "../../../sys/file.ts";
 import { type Checksum, checksumBytes, isChecksum, parseChecksum } from "../../checksum.ts";
+import { parseDetachedMetadata } from "../../detached-metadata.ts";
 import { readGVariant, type Value, Variant, writeGVariant } from "../../gvariant.ts";
 import { LocalRepository } from "../../local/repository.ts";
 import { OBJECT_TYPES, parseCommit, swap64 } from "../../objects.ts";
 import { deltaDirectory } from "../names.ts";
-import { ENDIANNESS_KEY, type FallbackObject, SUPERBLOCK } from "../superblock.ts";
+import { detachedKey, ENDIANNESS_KEY, type FallbackObject, SUPERBLOCK } from "../superblock.ts";
 import { DeltaOutput } from "./delta-output.ts";
 import { type MadePart, type MakePartJob, makePart } from "./make-part.ts";
 import { planDelta } from "./plan.ts";
@@ -96,6 +97,7 @@ export async function createDelta(path: string, options: CreateDeltaOptions): Pr
     directory,
     made,
     inlineParts,
+    detached: await source.readDetachedMetadata(to),
     ...plan,
   });
   output.write("superblock", superblock);
@@ -159,17 +161,24 @@ interface SuperblockContent {
   readonly directory: string;
   readonly made: readonly MadePart[];
   readonly inlineParts: readonly Uint8Array[];
+  /** What is kept beside the commit, such as its signatures. */
+  readonly detached: Uint8Array | undefined;
   readonly fallbacks: readonly FallbackObject[];
 }
 
 function encodeSuperblock(content: SuperblockContent): Uint8Array<ArrayBuffer> {
-  const { from, to, commit, directory, made, inlineParts, fallbacks } = content;
+  const { from, to, commit, directory, made, inlineParts, detached, fallbacks } = content;
   const metadata: Value[] = [
     [ENDIANNESS_KEY, new Variant("y", LITTLE_ENDIAN)],
     ...inlineParts.map((bytes, index) => [
       `${directory}/${index}`,
       new Variant("(yay)", [bytes[0]!, bytes.subarray(1)]),
     ]),
+    ...(detached === undefined
+      ? []
+      : [
+          [detachedKey(directory), new Variant("a{sv}", parseDetachedMetadata(detached) as unknown as Value)],
+        ]),
   ];
   return writeGVariant(SUPERBLOCK, [
     metadata,
