@@ -1,5 +1,6 @@
 import type { RetryListener } from "../http/retry.ts";
 import { loadRegistryConfiguration } from "./containers/configuration.ts";
+import type { OciDigest } from "./digest.ts";
 import { hostPlatform, type Platform } from "./platform.ts";
 import { imagePolicy } from "./policy/policy.ts";
 import { verifiedSource } from "./policy/verified-source.ts";
@@ -20,6 +21,8 @@ export interface SourceOptions {
   readonly platform?: Platform;
   /** Take an image for another platform when there is none for this one. */
   readonly anyPlatform?: boolean;
+  /** Whether the image with this config is here, so that deltas from it can be applied. */
+  readonly hasImage?: ((config: OciDigest) => boolean) | undefined;
   /** Signature policy to use instead of the user's or the system's. */
   readonly policyFile?: string;
   /** What is known about registries; the user's and the system's configuration by default. */
@@ -65,7 +68,14 @@ const OPENERS: {
 export function openSource(
   reference: ImageReference,
   temporaryDirectory: number,
-  { platform = hostPlatform(), anyPlatform = false, policyFile, registries, onRetry }: SourceOptions = {},
+  {
+    platform = hostPlatform(),
+    anyPlatform = false,
+    hasImage,
+    policyFile,
+    registries,
+    onRetry,
+  }: SourceOptions = {},
 ): ImageSource {
   const policy = imagePolicy(reference, policyFile, () => registries ?? loadRegistryConfiguration());
   policy.admit();
@@ -73,7 +83,7 @@ export function openSource(
     reference: ImageReference,
     context: SourceContext,
   ) => ImageSource;
-  const context = { selection: { platform, anyPlatform }, temporaryDirectory, registries, onRetry };
+  const context = { selection: { platform, anyPlatform, hasImage }, temporaryDirectory, registries, onRetry };
   // Who takes all images of an index needs a signature of the index: that of one image says nothing about the others.
   return verifiedSource(open(reference, context), policy, anyPlatform ? "index" : "image");
 }

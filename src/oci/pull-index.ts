@@ -3,7 +3,7 @@ import type { Repository } from "../repository/repository.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { OciDigest } from "./digest.ts";
 import { parseIndex } from "./index.ts";
-import { MAX_MANIFEST_SIZE } from "./manifest.ts";
+import { isDelta, MAX_MANIFEST_SIZE, parseManifest } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
 import { isNoPlatform, type Platform } from "./platform.ts";
 import { noStatistics, type SplitStatistics } from "./pull/layer-splitter.ts";
@@ -43,7 +43,7 @@ export async function pullAllPlatforms(
   if (tag !== undefined) checkTagName(tag);
   repository.ensureWritable();
   const chosen = await source.manifest();
-  if (chosen.index === undefined) {
+  if (chosen.index === undefined || isDelta(parseManifest(chosen.bytes))) {
     const tagged = await pullManifest(repository, source, chosen, options);
     return { index: undefined, tagged, images: [{ ...tagged, platform: undefined }] };
   }
@@ -51,6 +51,8 @@ export async function pullAllPlatforms(
   const images: PulledImage[] = [];
   for (const descriptor of imagesOf(chosen.index, source.label)) {
     const published = await publishedManifest(source, descriptor, chosen);
+    // Deltas are not for keeping.
+    if (isDelta(parseManifest(published.bytes))) continue;
     const report = await pullManifest(repository, source, published, untagged);
     const { platform } = descriptor;
     images.push({

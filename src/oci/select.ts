@@ -1,8 +1,10 @@
 import { CfsError } from "../errors.ts";
 import { MAX_CONFIG_SIZE, parseConfig } from "./config.ts";
+import { parseDelta } from "./delta/artifact.ts";
 import type { Descriptor } from "./descriptor.ts";
+import type { OciDigest } from "./digest.ts";
 import { type ImageIndex, MAX_INDEX_SIZE, parseIndex, REF_NAME } from "./index.ts";
-import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
+import { isContainerImage, isDelta, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
 import { formatPlatform, isNoPlatform, type Platform, rankPlatform } from "./platform.ts";
 import type { DocumentStore, FoundManifest, PublishedDocument } from "./source.ts";
@@ -15,18 +17,23 @@ export interface Selection {
   readonly platform: Platform;
   /** Take the first image when there is none for the platform. */
   readonly anyPlatform: boolean;
+  /** Whether the image with this config is here, so that deltas from it can be applied. */
+  readonly hasImage?: ((config: OciDigest) => boolean) | undefined;
 }
 
 export interface SelectOptions {
   /** Take the first image when there is none for the platform. */
   readonly anyPlatform?: boolean;
+  /** Of several deltas, one from an image that is here is taken. */
+  readonly hasImage?: ((config: OciDigest) => boolean) | undefined;
   /** What the index was parsed from, when it is the one that a reference names. */
   readonly published?: PublishedDocument;
 }
 
 /**
  * Picks the manifest of an index for a platform: the one that fits best, the first of those that fit equally well, one
- * level of nested indexes deep. When none fits, an artifact that is for no platform in particular.
+ * level of nested indexes deep. When none fits, an artifact that is for no platform in particular, first of all a delta
+ * that can be applied.
  * @param tag annotation that the candidates must have.
  * @throws CfsError NotFound, Invalid, Unsupported, Corrupt
  */
@@ -35,7 +42,7 @@ export async function selectManifest(
   index: ImageIndex,
   tag: string | undefined,
   wanted: Platform,
-  { anyPlatform = false, published }: SelectOptions = {},
+  { anyPlatform = false, hasImage = () => false, published }: SelectOptions = {},
 ): Promise<FoundManifest> {
   const candidates = tag === undefined ? index.manifests : withTag(index, tag);
   if (candidates.length === 0) {
@@ -43,9 +50,9 @@ export async function selectManifest(
       ? new CfsError("NotFound", "Image index contains no manifests")
       : new CfsError("NotFound", `Tag '${tag}' not found in image index`, { hint: tagHint(index) });
   }
-  const search = new Search(store, wanted, anyPlatform);
+  const search = new Search(store, wanted, anyPlatform, hasImage);
   await search.among(candidates, published, 0);
-  const found = search.best?.found ?? search.other ?? search.artifact;
+  const found = search.best?.found ?? search.other ?? search.delta ?? search.artifact;
   if (found !== undefined) return found;
   const offered = [...new Set(search.offered)];
   const names = offered.slice(0, MAX_NAMED).join(", ") || "(no platform info)";
@@ -64,7 +71,7 @@ export async function selectManifest(
 export function selectLone(
   store: DocumentStore,
   { bytes, digest, mediaType }: PublishedDocument,
-  { platform, anyPlatform }: Selection,
+  { platform, ...options }: Selection,
 ): Promise<FoundManifest> {
   const lone: Descriptor = { mediaType, digest, size: bytes.length, annotations: new Map() };
   const withManifest: DocumentStore = {
@@ -72,7 +79,22 @@ export function selectLone(
       descriptor === lone ? bytes : await store.readDocument(descriptor, max, what),
   };
   const index = { manifests: [lone], annotations: new Map() };
-  return selectManifest(withManifest, index, undefined, platform, { anyPlatform });
+  return selectManifest(withManifest, index, undefined, platform, options);
+}
+
+/**
+ * The delta of a layout that has nothing else: it is taken whatever its tag, and whatever platform it is listed for.
+ * @returns undefined for other layouts
+ */
+export async function selectLoneDelta(
+  store: DocumentStore,
+  { manifests }: ImageIndex,
+): Promise<PublishedDocument | undefined> {
+  const [lone] = manifests;
+  if (lone === undefined || manifests.length > 1 || !isManifestType(lone.mediaType)) return undefined;
+  const { digest, mediaType } = lone;
+  const bytes = await store.readDocument(lone, MAX_MANIFEST_SIZE, "Manifest");
+  return isDelta(parseManifest(bytes)) ? { bytes, digest, mediaType } : undefined;
 }
 
 /** The manifests and indexes of a layout that have a tag. */
@@ -99,11 +121,20 @@ class Search {
   other: FoundManifest | undefined;
   /** The first manifest that is for no platform in particular. */
   artifact: FoundManifest | undefined;
+  /** The first delta from an image that is here. */
+  delta: FoundManifest | undefined;
+  readonly #hasImage: (config: OciDigest) => boolean;
 
-  constructor(store: DocumentStore, wanted: Platform, takesOthers: boolean) {
+  constructor(
+    store: DocumentStore,
+    wanted: Platform,
+    takesOthers: boolean,
+    hasImage: (config: OciDigest) => boolean,
+  ) {
     this.#store = store;
     this.#wanted = wanted;
     this.#takesOthers = takesOthers;
+    this.#hasImage = hasImage;
   }
 
   async among(
@@ -147,6 +178,7 @@ class Search {
     const manifest = parseManifest(found.bytes);
     if (!isContainerImage(manifest)) {
       this.artifact ??= found;
+      if (isDelta(manifest) && this.#canApply(manifest)) this.delta ??= found;
       return;
     }
     const platform = await this.#platformOf(manifest);
@@ -155,6 +187,15 @@ class Search {
       this.#pass(platform);
       if (this.#takesOthers) this.other ??= found;
     } else if (this.best === undefined || rank < this.best.rank) this.best = { found, rank };
+  }
+
+  #canApply(delta: Manifest): boolean {
+    try {
+      return this.#hasImage(parseDelta(delta).sourceConfig);
+    } catch (error) {
+      if (error instanceof CfsError) return false;
+      throw error;
+    }
   }
 
   async #platformOf({ config }: Manifest): Promise<Platform> {

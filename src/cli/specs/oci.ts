@@ -28,6 +28,8 @@ export const OCI_COMMAND: CommandSpec = {
         "Reads docker://NAME[:TAG][@DIGEST], oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG], " +
         "docker-archive:FILE[:NAME:TAG|:@INDEX], dir:DIRECTORY and docker-daemon:NAME[:TAG]; " +
         "archives may be compressed with gzip or zstd. " +
+        "Of a delta (an artifact of oci-delta), the image that it makes is brought in; the image that it was made from " +
+        "has to be in the repository. " +
         "A name without a transport is one of a registry when it begins with a host, or when registries.conf knows it. " +
         "Everything is verified before it is linked, and the tag is written last. An image that is already there is " +
         "only checked for completeness; what is missing is brought back.",
@@ -58,6 +60,21 @@ export const OCI_COMMAND: CommandSpec = {
           name: "keep-blobs",
           kind: "boolean",
           help: "Also keep the compressed layers as published, so that push gives back the same image digest",
+        },
+        {
+          name: "delta",
+          kind: "enum",
+          choices: [
+            { value: "never", help: "don't look for one; IMAGE itself may be one" },
+            { value: "auto", help: "take one that is smaller than what is missing of the image" },
+            { value: "require", help: "fail where there is no such delta" },
+          ],
+          default: "never",
+          help: "Whether to look for a delta that makes the image from one that is in the repository",
+          details:
+            "Deltas refer to the image that they make: a registry or an OCI layout lists them. One that turns out " +
+            "to be of no use is given up for the image, unless a delta is required.",
+          conflicts: ["keep-blobs"],
         },
         {
           name: "referrers",

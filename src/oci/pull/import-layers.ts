@@ -272,7 +272,7 @@ async function split(
 }
 
 /** Whether what was fetched can't be used, or couldn't be fetched in such parts. */
-function isAboutContent(error: unknown): boolean {
+export function isAboutContent(error: unknown): boolean {
   const kind = kindOf(error);
   return kind === "Corrupt" || kind === "Invalid" || kind === "Unsupported";
 }

@@ -1,4 +1,4 @@
-import { CfsError, withContext } from "../../errors.ts";
+import { CfsError, describeError, withContext } from "../../errors.ts";
 import { acquireJobs } from "../../parallel/jobs.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
 import { ObjectChecklist } from "../../repository/presence.ts";
@@ -8,7 +8,7 @@ import type { ObjectId } from "../../verity/digest.ts";
 import { type CommittedImage, commitArtifact, commitImage, findCommitted } from "../commit.ts";
 import { type ImageConfig, MAX_CONFIG_SIZE, parseConfig } from "../config.ts";
 import { DeltaSource } from "../delta/delta-source.ts";
-import { type SubstitutedLayers, substituteLayers } from "../delta/substitutes.ts";
+import type { SubstitutedLayers } from "../delta/substitutes.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { openConfig, openManifest, parseStoredConfig } from "../image.ts";
@@ -19,6 +19,7 @@ import type { ImageSource, PublishedDocument } from "../source.ts";
 import { blobStream, layerStream } from "../streams.ts";
 import { checkTagName, lookUpTag, writeTag } from "../tags.ts";
 import { buildImageTree } from "./build-tree.ts";
+import { chooseLayers, type DeltaUse, downloadLimits, isReasonToGiveUp } from "./choose-layers.ts";
 import { importLayers } from "./import-layers.ts";
 import { noStatistics, type SplitLayer, type SplitStatistics } from "./layer-splitter.ts";
 import { areLayersComplete, areStreamsComplete } from "./presence.ts";
@@ -34,6 +35,8 @@ export interface PullOptions {
   readonly keepBlobs?: boolean;
   /** Make the bootable image too. */
   readonly bootable?: boolean;
+  /** Whether to look for a delta that makes the image from one that is here: not at all by default. */
+  readonly delta?: DeltaUse;
 }
 
 export interface PullReport {
@@ -42,6 +45,8 @@ export interface PullReport {
   /** Object of the manifest's stream, as the repository holds it now. */
   readonly verity: ObjectId;
   readonly tag: string | undefined;
+  /** Manifest of the delta that layers came from. */
+  readonly delta: OciDigest | undefined;
   /** The bootable image, if it was asked for. */
   readonly bootImage: ObjectId | undefined;
   readonly statistics: SplitStatistics;
@@ -85,6 +90,7 @@ export async function pullManifest(
   const manifest = parseManifest(found.bytes, digestAlgorithm(found.digest));
   try {
     if (isDelta(manifest)) {
+      if (options.keepBlobs === true) throw noBlobs(manifest);
       using delta = await DeltaSource.open(source, manifest);
       return await pullManifest(repository, delta, await delta.manifest(), options);
     }
@@ -103,8 +109,9 @@ async function pullParsed(
   const configBytes =
     storedConfigBytes(repository, manifest.config) ??
     (await source.readDocument(manifest.config, MAX_CONFIG_SIZE, "Config"));
+  let { delta } = source;
   const report = (committed: CommittedImage, statistics: SplitStatistics, unchanged: boolean): PullReport => {
-    removeParts(repository, manifest.layers);
+    removeParts(repository, [...manifest.layers, ...(delta?.layers.values() ?? [])]);
     recordReferrer(repository, manifest);
     if (options.tag !== undefined) writeTag(repository, manifest.digest, options.tag);
     return {
@@ -112,6 +119,7 @@ async function pullParsed(
       config: manifest.config.digest,
       verity: committed.manifestStream,
       tag: options.tag,
+      delta: delta?.manifest.digest,
       bootImage: committed.bootImage,
       statistics,
       unchanged,
@@ -146,39 +154,62 @@ async function pullParsed(
     (layer) => !areLayersComplete(repository, [layer.id]) || (keepBlobs && !hasBlob(repository, layer)),
   );
   using entryFiles = new DisposableStack();
+  const imported = new Set<OciDigest>();
   const split = new Map<OciDigest, SplitLayer>();
-  const { layers: chosen, patched } = chooseLayers(repository, source, missing);
-  const statistics = await importLayers(repository, source.blobs, chosen, {
-    ...importOptions,
-    kind: "tar",
-    patched,
-    keepBlobs,
-    likely: layersTagged(repository, options.tag),
-    onLayer: (id, layer) => {
-      const file = new Fd(layer.entries!.fd, "temporary file");
-      if (split.size === MAX_ENTRY_FILES) {
-        file.close();
-        return;
-      }
-      entryFiles.use(file);
-      split.set(id, layer);
-    },
+  const importSome = async ({ layers: some, patched }: SubstitutedLayers): Promise<SplitStatistics> =>
+    await importLayers(repository, source.blobs, some, {
+      ...importOptions,
+      kind: "tar",
+      keepBlobs,
+      patched,
+      downloads: patched && downloadLimits(options.jobs),
+      likely: layersTagged(repository, options.tag),
+      onLayer: (id, layer) => {
+        imported.add(id);
+        const file = new Fd(layer.entries!.fd, "temporary file");
+        if (split.size === MAX_ENTRY_FILES) {
+          file.close();
+          return;
+        }
+        entryFiles.use(file);
+        split.set(id, layer);
+      },
+    });
+  const chosen = await chooseLayers(repository, source, manifest, missing, {
+    use: keepBlobs ? "never" : (options.delta ?? "never"),
+    progress: options.progress,
   });
+  delta = chosen.delta;
+  let statistics: SplitStatistics;
+  try {
+    statistics = await importSome(chosen);
+  } catch (error) {
+    if (!chosen.isOptional || !isReasonToGiveUp(error)) throw error;
+    const why = describeError(error);
+    importOptions.progress.event({
+      type: "message",
+      text: `the delta can't be used, taking the image: ${why}`,
+    });
+    removeParts(repository, delta?.layers.values() ?? []);
+    delta = undefined;
+    statistics = await importSome({
+      layers: missing.filter(({ id }) => !imported.has(id)),
+      patched: undefined,
+    });
+  }
   // The tree is built when the threads have ended: together they would take half as much memory again.
   const root = buildImageTree(repository, config.diffIds, split);
   return report(commitImage(repository, manifest, config, root, { bootable }), statistics, false);
 }
 
-/** The layers as they are transported: those that are in the repository's hands come from a delta. */
-function chooseLayers(
-  repository: Repository,
-  source: ImageSource,
-  missing: readonly ImageLayer[],
-): SubstitutedLayers {
-  const { delta } = source;
-  return delta === undefined
-    ? { layers: missing, patched: undefined }
-    : substituteLayers(repository, delta, missing, "refuse");
+function noBlobs({ digest }: Manifest): CfsError {
+  return new CfsError(
+    "Unsupported",
+    `${digest} is a delta, which does not have the layers as they were published`,
+    {
+      hint: "leave --keep-blobs out, or pull the whole image",
+    },
+  );
 }
 
 /** The config if it is here and intact. */

@@ -40,8 +40,8 @@ export class RegistrySource implements ImageSource {
         return digest !== undefined ? found : await selectLone(this, found, this.#selection);
       }
       const index: ImageIndex = parseIndex(found.bytes);
-      const { platform, anyPlatform } = this.#selection;
-      return await selectManifest(this, index, undefined, platform, { anyPlatform, published: found });
+      const { platform, ...options } = this.#selection;
+      return await selectManifest(this, index, undefined, platform, { ...options, published: found });
     } catch (error) {
       throw withContext(this.label, error);
     }

@@ -44,9 +44,9 @@ export class DirectorySource implements ImageSource, BlobStore {
       this.#checkVersion();
       const published = this.#readManifest();
       if (isManifestType(published.mediaType)) return await selectLone(this, published, this.#selection);
-      const { platform, anyPlatform } = this.#selection;
+      const { platform, ...options } = this.#selection;
       const index = parseIndex(published.bytes, MANIFEST_NAME);
-      return await selectManifest(this, index, undefined, platform, { anyPlatform, published });
+      return await selectManifest(this, index, undefined, platform, { ...options, published });
     } catch (error) {
       throw withContext(this.label, error);
     }

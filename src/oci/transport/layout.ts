@@ -3,7 +3,7 @@ import type { Descriptor } from "../descriptor.ts";
 import { computeDigest, digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
 import { type ImageIndex, MAX_INDEX_SIZE, parseIndex } from "../index.ts";
 import { isIndexType, OCI_INDEX } from "../media-types.ts";
-import { type Selection, selectManifest } from "../select.ts";
+import { type Selection, selectLoneDelta, selectManifest } from "../select.ts";
 import {
   type BlobReader,
   type BlobStore,
@@ -52,9 +52,11 @@ export class LayoutSource implements ImageSource, BlobStore {
   async manifest(): Promise<FoundManifest> {
     try {
       const { index, published } = this.#readIndex();
-      const { platform, anyPlatform } = this.#selection;
+      const delta = await selectLoneDelta(this, index);
+      if (delta !== undefined) return delta;
+      const { platform, ...options } = this.#selection;
       return await selectManifest(this, index, this.#tag, platform, {
-        anyPlatform,
+        ...options,
         ...(this.#tag === undefined && listsImages(index) && { published }),
       });
     } catch (error) {

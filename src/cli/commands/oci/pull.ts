@@ -3,6 +3,7 @@ import type { OciDigest } from "../../../oci/digest.ts";
 import { BOOT_COMBINATIONS, findBootImage } from "../../../oci/find-boot-image.ts";
 import { imageConfigOf, openManifest } from "../../../oci/image.ts";
 import { formatPlatform, hostPlatform, parsePlatform, rankPlatform } from "../../../oci/platform.ts";
+import type { DeltaUse } from "../../../oci/pull/choose-layers.ts";
 import { type PullOptions, type PullReport, pullImage } from "../../../oci/pull/pull.ts";
 import { pullReferrers } from "../../../oci/pull/referrers.ts";
 import { type IndexReport, pullAllPlatforms } from "../../../oci/pull-index.ts";
@@ -27,6 +28,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     progress: context.progress,
     keepBlobs: args.flag("keep-blobs"),
     bootable: args.flag("bootable") && expected === undefined,
+    delta: args.text("delta") as DeltaUse,
     ...(jobs !== undefined && { jobs }),
   };
   const isJson = args.flag("json");
@@ -145,12 +147,13 @@ function printReport({ out }: Context, report: PullReport): void {
 }
 
 function jsonReport(report: PullReport): object {
-  const { manifest, config, verity, tag, bootImage, statistics, unchanged } = report;
+  const { manifest, config, verity, tag, delta, bootImage, statistics, unchanged } = report;
   return {
     manifest,
     config,
     verity,
     tag: tag ?? null,
+    delta: delta ?? null,
     boot_image: bootImage ?? null,
     unchanged,
     objects: {

@@ -1,5 +1,6 @@
 import { loadRegistryConfiguration } from "../../../oci/containers/configuration.ts";
 import { parseImageNames } from "../../../oci/containers/short-names.ts";
+import { hasSource } from "../../../oci/delta/source-image.ts";
 import { openFirst } from "../../../oci/open-first.ts";
 import { openSource, type SourceOptions } from "../../../oci/open-source.ts";
 import { parsePlatform } from "../../../oci/platform.ts";
@@ -23,6 +24,7 @@ export function openSourceArgument(
   const options: SourceOptions = {
     ...(platform !== undefined && { platform: parsePlatform(platform) }),
     ...(policyFile !== undefined && { policyFile }),
+    hasImage: (config) => hasSource(repository, config),
     anyPlatform: args.flag("all-platforms"),
     registries,
     onRetry: retriesShownIn(progress),
