@@ -14,11 +14,13 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "match-delta-bodies": async () => (await import("./oci/delta/create/match-bodies.ts")).matchBodies,
   "compress-delta-frame": async () => (await import("./oci/delta/create/compress-frames.ts")).compressFrame,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
+  "check-streams": async () => (await import("./repository/fsck-deep.ts")).checkStreams,
   "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,
   "make-delta-part": async () => (await import("./ostree/delta/create/make-part.ts")).makePart,
   "store-ostree-files": async () => (await import("./ostree/pull/file-job.ts")).storeFiles,
   "ostree-checksums": async () => (await import("./ostree/commit/checksum-job.ts")).computeChecksums,
   "ostree-export": async () => (await import("./ostree/export/export-job.ts")).exportFiles,
+  "ostree-fsck": async () => (await import("./ostree/fsck-job.ts")).checkCommitObjects,
   "hash-files": async () => (await import("./repository/hash-files.ts")).hashFiles,
 };
 

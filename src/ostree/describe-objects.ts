@@ -3,7 +3,7 @@ import { CfsError } from "../errors.ts";
 import type { Checksum } from "./checksum.ts";
 import type { CommitTable } from "./commit-table.ts";
 import { hexOf } from "./commit-text.ts";
-import { archiveHeaderLength, isSymlink, parseArchiveHeader } from "./file-header.ts";
+import { archiveHeaderLength, isSymlink, PREFIX_SIZE, parseArchiveHeader } from "./file-header.ts";
 import {
   type Commit,
   type ObjectType,
@@ -45,6 +45,12 @@ export function objectTypes(table: CommitTable, subpaths?: Subpaths): Map<Checks
     }
   }
   return types;
+}
+
+/** Bytes of a file's content as its header says, which nobody vouches for. @throws CfsError Corrupt */
+export function recordedSize(table: CommitTable, index: number): number {
+  const { start, end } = table.dataRange(index);
+  return end - start < PREFIX_SIZE + 8 ? 0 : Number(table.bytes.readBigUInt64BE(start + PREFIX_SIZE));
 }
 
 function dataOf(table: CommitTable, checksum: Checksum): Uint8Array {

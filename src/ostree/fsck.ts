@@ -1,17 +1,18 @@
 import { CfsError, describeError } from "../errors.ts";
+import { acquireJobs } from "../parallel/jobs.ts";
+import { sharedCopy } from "../parallel/shared-copy.ts";
+import { workTogether } from "../parallel/together.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import type { Repository } from "../repository/repository.ts";
-import { pread } from "../sys/file.ts";
-import { fstat } from "../sys/stat.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { type Checksum, computeChecksum } from "./checksum.ts";
+import type { Checksum } from "./checksum.ts";
 import { CommitStreamWriter } from "./commit-stream-writer.ts";
 import type { CommitTable } from "./commit-table.ts";
-import { objectTypes } from "./describe-objects.ts";
+import { objectTypes, recordedSize } from "./describe-objects.ts";
 import { parseDetachedMetadata, readDetachedMetadata } from "./detached-metadata.ts";
-import { archiveHeaderLength, FileHasher, parseArchiveHeader } from "./file-header.ts";
+import { type CheckPayload, CheckTask, MAX_FAULTS, type ObjectFault, UNKNOWN_TYPE } from "./fsck-job.ts";
 import { commitOfStreamName, commitStreamName } from "./names.ts";
-import type { ObjectType } from "./objects.ts";
+import { OBJECT_TYPES, type ObjectType } from "./objects.ts";
 import { listCommits } from "./resolve.ts";
 import { listCommitRefs, openCommit, type StoredCommit } from "./stored-commit.ts";
 import { buildCommitTree } from "./tree.ts";
@@ -31,20 +32,21 @@ export interface CommitCheckReport {
   readonly faults: readonly CommitFault[];
 }
 
-const PIECE = 1024 * 1024;
-/** Faults of one commit that are told. */
-const MAX_FAULTS = 100;
+/** Less than this is done before a line about it could be read. */
+const PROGRESS_BYTES = 64 * 1024 * 1024;
 
 /**
  * Checks commits: that their streams have the one form that their objects allow, that every object has its checksum,
  * the content of files included, that nothing is missing and that the image is there.
  * @param wanted one commit instead of all.
+ * @param jobs threads; see `acquireJobs` for the default.
  */
-export function checkCommits(
+export async function checkCommits(
   repository: Repository,
   wanted?: Checksum,
   progress: Progress = silentProgress,
-): CommitCheckReport {
+  jobs?: number,
+): Promise<CommitCheckReport> {
   const names = new Map<Checksum, string[]>();
   for (const { name, stream } of listCommitRefs(repository)) {
     const commit = commitOfStreamName(stream);
@@ -52,12 +54,13 @@ export function checkCommits(
   }
   // Also what only a name is left of.
   const commits = wanted === undefined ? new Set([...listCommits(repository), ...names.keys()]) : [wanted];
-  const check = new CommitCheck(repository, progress);
+  using allowance = acquireJobs(jobs);
+  const check = new CommitCheck(repository, progress, allowance.count);
   const faults: CommitFault[] = [];
   let corrupted = 0;
   let count = 0;
   for (const commit of commits) {
-    const found = check.commit(commit);
+    const found = await check.commit(commit);
     count++;
     if (found.length > 0) corrupted++;
     const refs = names.get(commit) ?? [];
@@ -69,25 +72,26 @@ export function checkCommits(
 class CommitCheck {
   readonly #repository: Repository;
   readonly #progress: Progress;
+  readonly #jobs: number;
   /** Objects that are right, with their content: commits of one history have most of them in common. */
   readonly #right = new Map<Checksum, ObjectId | undefined>();
-  readonly #buffer = new Uint8Array(PIECE);
   objectsChecked = 0;
 
-  constructor(repository: Repository, progress: Progress) {
+  constructor(repository: Repository, progress: Progress, jobs: number) {
     this.#repository = repository;
     this.#progress = progress;
+    this.#jobs = jobs;
   }
 
   /** @returns what is wrong with it. */
-  commit(commit: Checksum): string[] {
+  async commit(commit: Checksum): Promise<string[]> {
     const faults: string[] = [];
     const attempt = <T>(action: () => T): T | undefined => {
       try {
         return action();
       } catch (error) {
         if (!(error instanceof CfsError)) throw error;
-        if (faults.length < MAX_FAULTS) faults.push(describeError(error));
+        faults.push(describeError(error));
         return undefined;
       }
     };
@@ -98,8 +102,8 @@ class CommitCheck {
     }
     const { table, image, subpaths } = stored;
     const types = attempt(() => objectTypes(table, subpaths));
-    for (let i = 0; i < table.length; i++) attempt(() => this.#object(table, i, types));
-    if (faults.length > 0) return faults;
+    faults.push(...(await this.#objects(table, types)));
+    if (faults.length > 0) return faults.slice(0, MAX_FAULTS);
     attempt(() => this.#structure(stored));
     attempt(() => this.#signatures(commit));
     if (image === undefined) faults.push("no image is recorded");
@@ -107,44 +111,75 @@ class CommitCheck {
     return faults;
   }
 
-  #object(table: CommitTable, index: number, types: ReadonlyMap<Checksum, ObjectType> | undefined): void {
-    const checksum = table.checksumAt(index);
-    const external = table.externalAt(index);
-    if (this.#right.has(checksum) && this.#right.get(checksum) === external) return;
-    this.objectsChecked++;
-    const data = table.dataAt(index);
-    const type = types?.get(checksum);
-    if (type === undefined && types !== undefined) {
-      throw new CfsError("Corrupt", `nothing refers to the object ${checksum}`);
+  /** @returns what is wrong with the objects of a commit, in their order. */
+  async #objects(
+    table: CommitTable,
+    types: ReadonlyMap<Checksum, ObjectType> | undefined,
+  ): Promise<string[]> {
+    const faults: (ObjectFault & { readonly index: number })[] = [];
+    const wanted: number[] = [];
+    const wantedTypes: number[] = [];
+    let totalBytes = 0;
+    for (let index = 0; index < table.length; index++) {
+      const checksum = table.checksumAt(index);
+      const type = types?.get(checksum);
+      try {
+        const external = table.externalAt(index);
+        if (this.#right.has(checksum) && this.#right.get(checksum) === external) continue;
+        this.objectsChecked++;
+        if (types !== undefined && type === undefined)
+          throw new CfsError("Corrupt", `nothing refers to the object ${checksum}`);
+        totalBytes += type === "file" ? recordedSize(table, index) : 0;
+        if (type !== undefined) this.#right.set(checksum, external);
+      } catch (error) {
+        if (!(error instanceof CfsError)) throw error;
+        faults.push({ position: 0, index, what: describeError(error) });
+        continue;
+      }
+      wanted.push(index);
+      wantedTypes.push(type === undefined ? UNKNOWN_TYPE : OBJECT_TYPES[type]);
     }
-    const isFile = type === "file" || external !== undefined;
-    const found = isFile ? this.#fileChecksum(checksum, data, external) : computeChecksum(data);
-    if (found !== checksum && type !== undefined) {
-      throw new CfsError("Corrupt", `${type} ${checksum} has the checksum ${found}`);
+    for (const fault of await this.#check(table, wanted, wantedTypes, totalBytes)) {
+      const index = wanted[fault.position]!;
+      this.#right.delete(table.checksumAt(index));
+      faults.push({ ...fault, index });
     }
-    if (type !== undefined) this.#right.set(checksum, external);
+    return faults.sort((a, b) => a.index - b.index).map(({ what }) => what);
   }
 
-  #fileChecksum(checksum: Checksum, data: Uint8Array, external: ObjectId | undefined): Checksum {
-    const length = archiveHeaderLength(data);
-    const { header, size } = parseArchiveHeader(data.subarray(0, length));
-    const hasher = new FileHasher(header);
-    hasher.update(data.subarray(length));
-    const contentSize = external === undefined ? data.length - length : this.#content(external, hasher);
-    // The checksum does not cover it.
-    if (contentSize !== size)
-      throw new CfsError("Corrupt", `file ${checksum} has ${contentSize} bytes instead of ${size}`);
-    return hasher.digest();
-  }
-
-  #content(id: ObjectId, hasher: FileHasher): number {
-    using file = this.#repository.objects.open(id);
-    const { size } = fstat(file);
-    for (let at = 0; at < size; at += PIECE) {
-      const length = pread(file.fd, this.#buffer, at, file.path);
-      hasher.update(this.#buffer.subarray(0, length));
-    }
-    return size;
+  async #check(
+    table: CommitTable,
+    indices: readonly number[],
+    types: readonly number[],
+    totalBytes: number,
+  ): Promise<ObjectFault[]> {
+    const payload: CheckPayload = {
+      store: this.#repository.objects.handle,
+      table: sharedCopy(table.bytes),
+      objects: sharedCopy(table.objects.bytes),
+      indices: sharedCopy(new Uint8Array(Uint32Array.from(indices).buffer)),
+      types: sharedCopy(Uint8Array.from(types)),
+      shared: new SharedArrayBuffer(16),
+    };
+    const progress = this.#progress;
+    const id = `fsck ${table.commit}`;
+    const isLong = totalBytes >= PROGRESS_BYTES;
+    const label = `commit ${table.commit.slice(0, 12)}`;
+    if (isLong) progress.event({ type: "start", id, label, totalBytes });
+    const task = new CheckTask(payload, (bytes) => {
+      if (isLong) progress.event({ type: "advance", id, bytes });
+    });
+    const faults = await workTogether(
+      {
+        job: "ostree-fsck",
+        payload,
+        work: (deadlineMs) => task.run(deadlineMs),
+        left: () => task.groupsLeft,
+      },
+      this.#jobs,
+    );
+    if (isLong) progress.event({ type: "done", id, bytes: totalBytes });
+    return faults.flat();
   }
 
   #signatures(commit: Checksum): void {

@@ -60,7 +60,7 @@ describe("accepted, with the result of composefs-rs", () => {
     expect(reference.stdout).toContain(`commit  ${commit}\nverity  ${verity}\nimage   ${image}\n`);
     const { root } = buildCommitTree(openCommit(repository, commit)!.table, commit);
     expect([...dumpTree(root)].join("")).toBe(reference.dump!);
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
   });
 });
 

@@ -91,16 +91,16 @@ describe("damage is found, and mended by the next pull", () => {
     using directory = tempDir();
     using repository = newRepository(directory.join("repo"), "sha256");
     const { commit } = await pull(repository);
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
     damage(repository, openCommit(repository, commit)!);
-    const { commitsChecked, commitsCorrupted, faults } = checkCommits(repository);
+    const { commitsChecked, commitsCorrupted, faults } = await checkCommits(repository);
     expect([commitsChecked, commitsCorrupted]).toEqual([1, 1]);
     expect(faults[0]!.refs).toEqual(["main"]);
     expect(faults[0]!.what).toMatch(said);
     // Content is not read again by a pull: only fs-verity or fsck see that it changed.
     if (what === "content with another byte") return;
     await pull(repository);
-    if (!what.startsWith("a stream with")) expect(checkCommits(repository).faults).toEqual([]);
+    if (!what.startsWith("a stream with")) expect((await checkCommits(repository)).faults).toEqual([]);
   });
 });
 
@@ -116,7 +116,7 @@ test("names of xattrs without NUL, and back", async () => {
   expect(clean.files).toBe(0);
   expect(clean.image).not.toBe(first.image);
   expect(dump()).toContain(" user.a=1");
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
 });
 
 test("commits are found by name, id and first digits", async () => {

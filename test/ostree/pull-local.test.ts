@@ -72,7 +72,7 @@ describe.each(["sha256", "sha512"] as const)("what composefs-rs makes of local r
     expect<string>(computeChecksum(Buffer.concat(content))).toBe(expected.stream_content_sha256);
     const ids = expected.repo_objects.map(([id]) => id).filter((id) => id !== expected.verity_printed);
     expect(listObjects(repository.path).map((path) => path.replace("/", ""))).toEqual(ids.sort());
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
   });
 
   test.each([0, 1, 2] as const)("EROFS format %i", async (version) => {
@@ -143,6 +143,6 @@ describe("bases", () => {
     await using source = LocalRepository.open(sources.join("archive"));
     await pullCommit(repository, source, c3);
     await pullCommit(repository, source, c2);
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
   });
 });

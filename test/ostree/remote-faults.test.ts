@@ -86,7 +86,7 @@ describe.each(["sha256", "sha512"] as HashName[])("a server that fails now and t
     };
     const report = await pull(repository, server, commit);
     expect<string>(report.image).toBe(image);
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
   });
 });
 
@@ -117,7 +117,7 @@ test("one wrong byte ends the pull, links nothing, and the rest is not fetched a
   const twice = after.filter((path) => before.includes(path));
   expect(twice.length).toBeLessThan(150);
   expect(report.files).toBe(after.filter((path) => path.endsWith(".filez")).length);
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
   expect(readdirSync(repository.path).includes("tmp") ? readdirSync(`${repository.path}/tmp`) : []).toEqual(
     [],
   );
@@ -139,7 +139,7 @@ test("a server that goes away: the next pull fetches only what is missing", asyn
   expect(report.metadata).toBe(0);
   expect(report.files).toBeLessThan(FILES - 100);
   expect(report.files).toBe(objectsOf(server.takeRequests()).length);
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
 });
 
 describe("a large file", () => {
@@ -162,7 +162,7 @@ describe("a large file", () => {
     };
     await pull(repository, server, large);
     expect(ranges).toEqual([null, expect.stringMatching(/^bytes=[1-9]\d{5,6}-$/)]);
-    expect(checkCommits(repository).faults).toEqual([]);
+    expect((await checkCommits(repository)).faults).toEqual([]);
   });
 
   test("that never ends is given up", async () => {

@@ -77,17 +77,17 @@ test("a part of a commit, more of it, and all of it", async () => {
   const stream = `ostree-commitpartial-${report.commit}`;
   expect(linksOf(repository.path)["streams/refs/ostree/main"]).toBe(`../../${stream}`);
   expect(linksOf(repository.path)[`streams/ostree-commit-${report.commit}`]).toBeUndefined();
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
 
   expect((await pull(repository, wanted.slice(0, 1))).unchanged).toBe(true);
   writeCommitRef(repository, "copy", report.commit);
   const more = await pull(repository, wanted.slice(1), undefined);
   expect(more.subpaths?.paths).toEqual([...wanted].sort());
   expect(treeOf(repository, "copy")).toEqual(below(...wanted));
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
   collectGarbage(repository);
-  expect(checkCommits(repository).commitsChecked).toBe(1);
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).commitsChecked).toBe(1);
+  expect((await checkCommits(repository)).faults).toEqual([]);
 
   const rest = await pull(repository, []);
   expect(rest.files).toBe(complete.files - report.files - more.files);

@@ -1,4 +1,5 @@
 import { CfsError } from "../../errors.ts";
+import { sharedCopy } from "../../parallel/shared-copy.ts";
 import type { ObjectStore } from "../../repository/objects.ts";
 import { ObjectIdTable } from "../../splitstream/format.ts";
 import type { Fd } from "../../sys/fd.ts";
@@ -15,13 +16,8 @@ export interface BaseHandle {
 }
 
 export function shareTable(table: CommitTable): BaseHandle {
+  const shared = (bytes: Uint8Array) => new Uint8Array(sharedCopy(bytes));
   return { table: shared(table.bytes), objects: shared(table.objects.bytes) };
-}
-
-function shared(bytes: Uint8Array): Uint8Array<SharedArrayBuffer> {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
 }
 
 /** The content of files of the commit that a delta leads from; one is open at a time. */

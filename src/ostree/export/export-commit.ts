@@ -1,13 +1,13 @@
 import { CfsError } from "../../errors.ts";
 import { acquireJobs } from "../../parallel/jobs.ts";
+import { sharedCopy } from "../../parallel/shared-copy.ts";
 import { workTogether } from "../../parallel/together.ts";
 import { type Progress, silentProgress } from "../../progress.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { type Checksum, computeChecksum } from "../checksum.ts";
 import type { CommitTable } from "../commit-table.ts";
-import { objectTypes } from "../describe-objects.ts";
+import { objectTypes, recordedSize } from "../describe-objects.ts";
 import { readDetachedMetadata } from "../detached-metadata.ts";
-import { PREFIX_SIZE } from "../file-header.ts";
 import { type MetadataType, parseDirMeta } from "../objects.ts";
 import type { StoredCommit } from "../stored-commit.ts";
 import { type ExportPayload, ExportTask } from "./export-job.ts";
@@ -98,13 +98,13 @@ async function exportFiles(
   const payload: ExportPayload = {
     store: repository.objects.handle,
     target: { mode, objectsFd, tmpFd },
-    table: shared(table.bytes),
-    objects: shared(table.objects.bytes),
+    table: sharedCopy(table.bytes),
+    objects: sharedCopy(table.objects.bytes),
     // By their checksums: directories of the target are filled one after the other.
-    files: shared(new Uint8Array(Uint32Array.from(files).sort().buffer)),
+    files: sharedCopy(new Uint8Array(Uint32Array.from(files).sort().buffer)),
     shared: new SharedArrayBuffer(16),
   };
-  const totalBytes = files.reduce((sum, index) => sum + sizeOf(table, index), 0);
+  const totalBytes = files.reduce((sum, index) => sum + recordedSize(table, index), 0);
   const id = "export";
   const isLong = totalBytes >= PROGRESS_BYTES;
   if (isLong) progress.event({ type: "start", id, label: `exporting ${files.length} files`, totalBytes });
@@ -122,16 +122,4 @@ async function exportFiles(
   );
   if (isLong) progress.event({ type: "done", id, bytes: totalBytes });
   return task.written;
-}
-
-/** What the header says, which is looked at when the file is written. */
-function sizeOf(table: CommitTable, index: number): number {
-  const { start, end } = table.dataRange(index);
-  return end - start < PREFIX_SIZE + 8 ? 0 : Number(table.bytes.readBigUInt64BE(start + PREFIX_SIZE));
-}
-
-function shared(bytes: Uint8Array): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(bytes.length);
-  new Uint8Array(memory).set(bytes);
-  return memory;
 }

@@ -7,15 +7,16 @@ import { printable } from "../../printable.ts";
 import { openRepository } from "../../repository.ts";
 
 /** `cfsctl ostree fsck [SOURCE]` */
-export function run(context: Context, args: Arguments): void {
+export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
-  const { out, progress } = context;
+  const { out, progress, globals } = context;
   const name = args.optional("SOURCE");
   const wanted = name === undefined ? undefined : resolveCommit(repository, name);
-  const { commitsChecked, commitsCorrupted, objectsChecked, faults } = checkCommits(
+  const { commitsChecked, commitsCorrupted, objectsChecked, faults } = await checkCommits(
     repository,
     wanted,
     progress,
+    globals.jobs,
   );
   const ok = faults.length === 0;
   const json = args.flag("json");
