@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["repository", "http"],
   ["oci", "ostree"],
   ["published"],
-  ["mount", "boot"],
+  ["mount", "boot", "repair"],
   ["varlink", "cli"],
   ["main", "worker"],
 ];

@@ -10,16 +10,41 @@ import { readDocument, type StoredDocument } from "./documents.ts";
 import { readIndexRefs } from "./index-refs.ts";
 import { isContainerImage, MAX_MANIFEST_SIZE, type Manifest, parseManifest } from "./manifest.ts";
 import { listReferrers } from "./referrers.ts";
+import { isLinked } from "./repair.ts";
 import { sealsOf } from "./seal.ts";
 import { readStoredIndex } from "./stored-index.ts";
-import { blobRef, configRef, layerStream, manifestStream } from "./streams.ts";
+import { blobRef, blobStream, configRef, configStream, layerStream, manifestStream } from "./streams.ts";
 import { encodeTag, listTags, lookUpTag } from "./tags.ts";
 
 export interface OciFsckReport {
   imagesChecked: number;
   imagesCorrupted: number;
-  /** `kind: tag: detail` */
-  readonly errors: string[];
+  readonly faults: ImageFault[];
+  /** The lines of the faults. */
+  readonly errors: readonly string[];
+}
+
+/** What is wrong with an image. */
+export interface ImageFault {
+  readonly kind: string;
+  /** The tag or digest that was checked. */
+  readonly image: string;
+  readonly detail: string;
+  /** The manifest that it is about, which may be another one than that of the image: one that refers to it, say. */
+  readonly manifest: OciDigest | undefined;
+}
+
+export interface CheckImagesOptions {
+  /**
+   * Streams that have another content than their names say. Links that can be done without are then looked for too:
+   * composefs-rs collects what is in the images of a config that has none.
+   */
+  readonly wrongStreams?: ReadonlySet<string>;
+}
+
+/** `fsck: kind: image: detail` */
+function lineOfFault({ kind, image, detail }: ImageFault): string {
+  return `fsck: ${kind}: ${image}: ${detail}`;
 }
 
 /**
@@ -28,18 +53,29 @@ export interface OciFsckReport {
  * they were pulled, what refers to them.
  * @param name one tag, or the digest of a manifest with or without `@`; all tags by default.
  */
-export function checkImages(repository: Repository, name?: string): OciFsckReport {
-  const report: OciFsckReport = { imagesChecked: 0, imagesCorrupted: 0, errors: [] };
+export function checkImages(
+  repository: Repository,
+  name?: string,
+  options: CheckImagesOptions = {},
+): OciFsckReport {
+  const report: OciFsckReport = {
+    imagesChecked: 0,
+    imagesCorrupted: 0,
+    faults: [],
+    get errors() {
+      return this.faults.map(lineOfFault);
+    },
+  };
   const names = name === undefined ? listTags(repository).map((tag) => tag.name) : [name];
   const referrers = listReferrers(repository);
   for (const tag of names) {
-    const check = new ImageCheck(repository, tag, referrers);
+    const check = new ImageCheck(repository, tag, referrers, options);
     const digest = name?.replace(/^@/, "") ?? "";
     if (isDigest(digest) && lookUpTag(repository, tag) === undefined) check.manifest(digest);
     else check.tag();
     report.imagesChecked++;
-    if (check.errors.length > 0) report.imagesCorrupted++;
-    report.errors.push(...check.errors);
+    if (check.faults.length > 0) report.imagesCorrupted++;
+    report.faults.push(...check.faults);
   }
   return report;
 }
@@ -47,13 +83,16 @@ export function checkImages(repository: Repository, name?: string): OciFsckRepor
 type Referrers = ReturnType<typeof listReferrers>;
 
 class ImageCheck {
-  readonly errors: string[] = [];
+  readonly faults: ImageFault[] = [];
   readonly #repository: Repository;
   readonly #tag: string;
   readonly #referrers: Referrers;
+  readonly #options: CheckImagesOptions;
   /** Manifests that need no second look. */
   readonly #seen: Set<OciDigest>;
 
+  /** The one that is looked at. */
+  #manifest: OciDigest | undefined;
   /** Begins the details about what is not the tagged image itself. */
   readonly #prefix: string;
 
@@ -61,12 +100,14 @@ class ImageCheck {
     repository: Repository,
     tag: string,
     referrers: Referrers,
+    options: CheckImagesOptions,
     seen = new Set<OciDigest>(),
     prefix = "",
   ) {
     this.#repository = repository;
     this.#tag = tag;
     this.#referrers = referrers;
+    this.#options = options;
     this.#seen = seen;
     this.#prefix = prefix;
   }
@@ -83,12 +124,14 @@ class ImageCheck {
     });
     if (digest === undefined) return;
     this.manifest(digest);
+    this.#manifest = undefined;
     this.#checkIndex();
   }
 
   manifest(digest: OciDigest): void {
     this.#seen.add(digest);
     this.#checkReferrers(digest);
+    this.#manifest = digest;
     const stored = this.#try("manifest-read-failed", () => this.#readManifest(digest));
     if (stored === undefined || !this.#isIntact(stored, digest, "manifest-digest-mismatch")) return;
     const manifest = this.#try("manifest-parse-failed", () =>
@@ -100,9 +143,16 @@ class ImageCheck {
   /** One that belongs to the image. */
   #checkOther(digest: OciDigest): void {
     if (this.#seen.has(digest)) return;
-    const check = new ImageCheck(this.#repository, this.#tag, this.#referrers, this.#seen, `${digest}: `);
+    const check = new ImageCheck(
+      this.#repository,
+      this.#tag,
+      this.#referrers,
+      this.#options,
+      this.#seen,
+      `${digest}: `,
+    );
     check.manifest(digest);
-    this.errors.push(...check.errors);
+    this.faults.push(...check.faults);
   }
 
   #checkReferrers(subject: OciDigest): void {
@@ -135,6 +185,7 @@ class ImageCheck {
       this.#report("config-ref-missing", `no reference to ${digest}`);
       return;
     }
+    this.#expectStream("config-stream-missing", digest, configStream(digest));
     const document = this.#try("config-read-failed", () =>
       readDocument(this.#repository, id, CONTENT_CONFIG, MAX_CONFIG_SIZE),
     );
@@ -149,7 +200,9 @@ class ImageCheck {
     if (config !== undefined) this.#checkImage(manifest, config, document);
     for (const layer of manifest.layers) {
       const blob = stored.namedRefs.get(blobRef(layer.digest));
-      if (blob !== undefined) this.#checkObjects("kept-blob-object-missing", layer.digest, blob);
+      if (blob === undefined) continue;
+      this.#expectStream("kept-blob-stream-missing", layer.digest, blobStream(layer.digest));
+      this.#checkObjects("kept-blob-object-missing", layer.digest, blob);
     }
   }
 
@@ -169,8 +222,17 @@ class ImageCheck {
       id: lookUpStream(this.#repository, layerStream(diffId)),
     }));
     if (linked === undefined) return;
+    const name = layerStream(diffId);
     if (linked.id === undefined) this.#report("layer-stream-missing", diffId);
+    else if (this.#options.wrongStreams?.has(name)) this.#report("layer-stream-invalid", diffId);
     this.#checkObjects("layer-object-missing", diffId, id);
+  }
+
+  /** A link that is not needed to use the image. */
+  #expectStream(kind: string, digest: OciDigest, name: string): void {
+    const { wrongStreams } = this.#options;
+    if (wrongStreams === undefined) return;
+    if (!isLinked(this.#repository, name) || wrongStreams.has(name)) this.#report(kind, digest);
   }
 
   #checkArtifact(manifest: Manifest, stored: StoredDocument): void {
@@ -218,6 +280,7 @@ class ImageCheck {
   }
 
   #report(kind: string, detail: string): void {
-    this.errors.push(`fsck: ${kind}: ${this.#tag}: ${this.#prefix}${detail}`);
+    const manifest = this.#manifest;
+    this.faults.push({ kind, image: this.#tag, detail: this.#prefix + detail, manifest });
   }
 }

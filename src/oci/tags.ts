@@ -37,7 +37,7 @@ function isPossibleTag(name: string): boolean {
 }
 
 /** Path of a tag below `streams/refs`. */
-function tagRef(name: string): string {
+export function tagRef(name: string): string {
   return `${TAG_DIRECTORY}/${encodeTag(name)}`;
 }
 
@@ -58,7 +58,8 @@ export function listTags(repository: Repository): Tag[] {
   return tags.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function manifestOfTarget(target: ByteString): OciDigest | undefined {
+/** The manifest that a link with this target names, if it names one. */
+export function manifestOfTarget(target: ByteString): OciDigest | undefined {
   const name = baseName(target);
   if (name === undefined || !name.startsWith(MANIFEST_PREFIX)) return undefined;
   const digest = name.slice(MANIFEST_PREFIX.length);

@@ -1,7 +1,8 @@
 import { workTogether } from "../parallel/together.ts";
 import { algorithmOf, type HashName } from "../verity/digest.ts";
 import { preferSystemHash } from "./fast-hash.ts";
-import { OBJECT_DIRECTORIES, ObjectChecker, type ObjectError } from "./object-check.ts";
+import type { Finding } from "./findings.ts";
+import { OBJECT_DIRECTORIES, ObjectChecker } from "./object-check.ts";
 
 /** What the threads need to check objects together. */
 export interface ObjectsToCheck {
@@ -13,7 +14,7 @@ export interface ObjectsToCheck {
 
 export interface ObjectsCheck {
   readonly checked: number;
-  readonly errors: ObjectError[];
+  readonly findings: Finding[];
 }
 
 /** `next` holds the number of the next directory that nobody has begun. */
@@ -32,15 +33,15 @@ function checkUntil(payload: CheckObjectsPayload, deadlineMs: number): ObjectsCh
   const checker = new ObjectChecker(algorithmOf(payload.hash), payload.secure);
   const next = new Int32Array(payload.next);
   let checked = 0;
-  const errors: ObjectError[] = [];
+  const findings: Finding[] = [];
   while (performance.now() < deadlineMs) {
     const xx = OBJECT_DIRECTORIES[Atomics.add(next, 0, 1)];
     if (xx === undefined) break;
     const result = checker.checkDirectory(payload.objects, xx);
     checked += result.checked;
-    errors.push(...result.errors);
+    findings.push(...result.findings);
   }
-  return { checked, errors };
+  return { checked, findings };
 }
 
 /**
@@ -65,6 +66,6 @@ export async function checkAllObjects(
   );
   return {
     checked: parts.reduce((sum, part) => sum + part.checked, 0),
-    errors: parts.flatMap((part) => part.errors),
+    findings: parts.flatMap((part) => part.findings),
   };
 }

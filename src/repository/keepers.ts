@@ -1,5 +1,4 @@
 import { display } from "../bytes.ts";
-import { CfsError } from "../errors.ts";
 import { type ObjectId, objectPath } from "../verity/digest.ts";
 import { ReferenceGraph } from "./live-objects.ts";
 import type { Repository } from "./repository.ts";
@@ -21,14 +20,11 @@ export function findKeepers(repository: Repository, objects: ReadonlySet<ObjectI
   const keepers = new Map<ObjectId, Keeper[]>();
   for (const root of graph.roots()) {
     const holders = new Map<ObjectId, ObjectId | undefined>();
-    try {
-      graph.walk(root, new Set(), (id, holder) => {
-        // The first way found leads upwards to the root; a later one could lead in a circle.
-        if (!holders.has(id)) holders.set(id, holder);
-      });
-    } catch (error) {
-      if (!(error instanceof CfsError)) throw error;
-    }
+    const onVisit = (id: ObjectId, holder: ObjectId | undefined) => {
+      // The first way found leads upwards to the root; a later one could lead in a circle.
+      if (!holders.has(id)) holders.set(id, holder);
+    };
+    graph.walk(root, new Set(), onVisit, () => undefined);
     for (const object of objects) {
       if (!holders.has(object)) continue;
       const via: string[] = [];

@@ -93,7 +93,7 @@ export function resolveObject(
         `${display(path.join("/"))} points to ${display(at)}, which does not exist`,
       );
     }
-    const next = relativeTo(current, target);
+    const next = resolveLink(current, target);
     if (next === undefined) {
       throw new CfsError(
         "Invalid",
@@ -107,7 +107,7 @@ export function resolveObject(
 }
 
 /** The components that a link at `path` leads to, or undefined when that is above the repository or absolute. */
-function relativeTo(path: readonly ByteString[], target: ByteString): ByteString[] | undefined {
+export function resolveLink(path: readonly ByteString[], target: ByteString): ByteString[] | undefined {
   if (target.startsWith("/")) return undefined;
   const components = path.slice(0, -1);
   for (const component of target.split("/")) {

@@ -57,6 +57,9 @@ export interface Root {
 /** Called for each object that a root needs; `holder` is the stream or image that refers to it. */
 export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
 
+/** Told why something that a root needs can't be read, so that it is not known what else the root needs. */
+export type OnUnreadable = (why: string) => void;
+
 /**
  * Finds everything that refs, and further roots by name, keep alive.
  * @param extraRoots names directly below `streams/` or `images/`.
@@ -71,12 +74,14 @@ export function findLiveObjects(
   const graph = new ReferenceGraph(repository);
   const walked = new Set<ObjectId>();
   const keep = (root: Root) => {
-    try {
-      graph.walk(root, walked, (id) => void ids.add(id));
-    } catch (error) {
-      if (!(error instanceof CfsError)) throw error;
-      unreadable.push({ root: root.path, why: describeError(error) });
-    }
+    const lost: string[] = [];
+    graph.walk(
+      root,
+      walked,
+      (id) => void ids.add(id),
+      (why) => void lost.push(why),
+    );
+    if (lost.length > 0) unreadable.push({ root: root.path, why: lost[0]! });
   };
   let waiting: { root: Root; ref: string; streams: readonly ByteString[] }[] = [];
   for (const root of graph.roots(extraRoots)) {
@@ -112,6 +117,8 @@ export class ReferenceGraph {
   readonly #streams: Entries;
   readonly #streamNames = new Map<ObjectId, ByteString>();
   readonly #imageIds = new Set<ObjectId>();
+  /** Objects whose content has been compared with their names. */
+  readonly #intact = new Set<ObjectId>();
 
   constructor(repository: Repository) {
     this.#repository = repository;
@@ -147,65 +154,64 @@ export class ReferenceGraph {
 
   /**
    * Visits all objects that a root needs: its own first, what the image or stream refers to, and through named refs all
-   * streams below it. Other objects with a name are only visited.
+   * streams below it. Other objects with a name are only visited. What can't be read is passed over.
    * @param walked streams and images that need no second walk; those that are walked are added.
-   * @throws CfsError when one of them can't be read, so that it is not known what the root needs
    */
-  walk(root: Root, walked: Set<ObjectId>, visit: Visit): void {
+  walk(root: Root, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
     const { category, entry, id } = root;
     if (id === undefined) {
       const exists = (category === "images" ? this.#images : this.#streams).has(entry);
-      throw new CfsError(
-        "Corrupt",
-        `${category}/${display(entry)} ${exists ? "is a link to no object" : "does not exist"}`,
-      );
-    }
-    if (category === "images") this.#walkImage(id, walked, visit);
-    else this.#walkStreams(id, walked, visit);
+      onUnreadable(`${category}/${display(entry)} ${exists ? "is a link to no object" : "does not exist"}`);
+    } else if (category === "images") {
+      visit(id, undefined);
+      this.#walkImage(id, walked, visit, onUnreadable);
+    } else this.#walkStreams(id, walked, visit, onUnreadable);
   }
 
-  #walkImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
-    visit(id, undefined);
+  #walkImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
     if (walked.has(id)) return;
-    using file = this.#repository.objects.open(id);
-    this.#verify(file, id);
-    const objects = collectObjects(readImageFile(file), this.#repository.algorithm);
-    walked.add(id);
-    for (const object of objects) visit(object, id);
+    attempt(onUnreadable, () => {
+      using file = this.#repository.objects.open(id);
+      this.#verify(file, id);
+      const objects = collectObjects(readImageFile(file), this.#repository.algorithm);
+      walked.add(id);
+      for (const object of objects) visit(object, id);
+    });
   }
 
-  #walkStreams(first: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
+  #walkStreams(first: ObjectId, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
     visit(first, undefined);
     const pending = [first];
     const images: ObjectId[] = [];
     let incomplete = false;
     for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
       if (walked.has(id)) continue;
-      {
-        using file = this.#repository.objects.open(id);
-        this.#verify(file, id);
-      }
-      using stream = openStreamObject(this.#repository, id);
-      walked.add(id);
-      for (const object of stream.reader.objectRefs) visit(object, id);
-      for (const target of stream.reader.namedRefs.values()) {
-        visit(target, id);
-        const kind = this.#kindOf(target);
-        if (kind === "stream") pending.push(target);
-        if (kind === "image") images.push(target);
-        if (kind === "lost") incomplete = true;
-      }
+      const holder = id;
+      attempt(onUnreadable, () => {
+        for (const target of this.#walkStream(holder, walked, visit)) {
+          const kind = this.#kindOf(target);
+          if (kind === "stream") pending.push(target);
+          if (kind === "image") images.push(target);
+          if (kind === "lost") incomplete = true;
+        }
+      });
     }
     // The layers keep what is in the images made from them. Where one got lost, only the images still know it.
-    if (incomplete) for (const image of images) this.#tryImage(image, walked, visit);
+    if (incomplete) for (const image of images) this.#walkImage(image, walked, visit, () => undefined);
   }
 
-  #tryImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit): void {
-    try {
-      this.#walkImage(id, walked, visit);
-    } catch (error) {
-      if (!(error instanceof CfsError)) throw error;
+  /** @returns what named refs point to. */
+  #walkStream(id: ObjectId, walked: Set<ObjectId>, visit: Visit): ObjectId[] {
+    {
+      using file = this.#repository.objects.open(id);
+      this.#verify(file, id);
     }
+    using stream = openStreamObject(this.#repository, id);
+    walked.add(id);
+    for (const object of stream.reader.objectRefs) visit(object, id);
+    const targets = [...new Set(stream.reader.namedRefs.values())];
+    for (const target of targets) visit(target, id);
+    return targets;
   }
 
   /** What a named ref points to. A stream whose link got lost is still one that a root needs. */
@@ -226,7 +232,10 @@ export class ReferenceGraph {
   }
 
   #isIntact(file: Fd, id: ObjectId): boolean {
-    return this.#repository.secure || this.#checker.digest(file.fd) === id;
+    if (this.#repository.secure || this.#intact.has(id)) return true;
+    const isIntact = this.#checker.digest(file.fd) === id;
+    if (isIntact) this.#intact.add(id);
+    return isIntact;
   }
 
   #entries(category: Category): Entries {
@@ -267,5 +276,15 @@ export class ReferenceGraph {
       const path = `${category}/${display(entry)}`;
       yield { path, category, ref: undefined, entry, id: entries.get(entry) };
     }
+  }
+}
+
+/** Goes on after what a damaged object causes. */
+function attempt(onUnreadable: OnUnreadable, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof CfsError)) throw error;
+    onUnreadable(describeError(error));
   }
 }

@@ -1,27 +1,25 @@
 import { display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import { openDirectory, readDirectory } from "../sys/dir.ts";
-import { EINTR, ENOENT, errnoText, isErrno } from "../sys/errno.ts";
+import { EINTR, ENOENT, ENOTDIR, errnoText, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
-import { O_NONBLOCK, O_RDONLY, tryOpenat } from "../sys/file.ts";
+import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, tryOpenat } from "../sys/file.ts";
 import { libc, orErrno } from "../sys/libc.ts";
 import { measureVerity } from "../sys/verity.ts";
 import { type Algorithm, type ObjectId, objectPath, parseObjectId } from "../verity/digest.ts";
 import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
+import type { Finding } from "./findings.ts";
+import type { Repository } from "./repository.ts";
 
 /** Result of checking one of the 256 directories of objects. */
 export interface DirectoryCheck {
   readonly checked: number;
   /** One for each bad object. */
-  readonly errors: ObjectError[];
+  readonly findings: Finding[];
 }
 
-export interface ObjectError {
-  /** `kind: path: detail` */
-  readonly text: string;
-  /** The object that is damaged; undefined when the file's name is none of an object. */
-  readonly id: ObjectId | undefined;
-}
+/** Of what is in the place of a directory of objects. */
+export const NOT_A_DIRECTORY = "not-a-directory";
 
 /** 1 MiB; larger files are hashed piece by piece. */
 const BUFFER_BLOCKS = 256;
@@ -49,41 +47,42 @@ export class ObjectChecker {
    * @throws SysError when `objects/xx` is there but can't be read
    */
   checkDirectory(objects: number, xx: string): DirectoryCheck {
-    const errors: ObjectError[] = [];
+    const findings: Finding[] = [];
     let checked = 0;
     let opened: Fd;
     try {
       opened = openDirectory(objects, xx, `objects/${xx}`);
     } catch (error) {
-      if (isErrno(error, ENOENT)) return { checked, errors };
-      throw error;
+      if (isErrno(error, ENOENT)) return { checked, findings };
+      if (!isErrno(error, ENOTDIR)) throw error;
+      return { checked, findings: [{ kind: NOT_A_DIRECTORY, path: `objects/${xx}` }] };
     }
     using directory = opened;
     for (const { name } of readDirectory(directory)) {
       checked++;
-      const error = this.#check(directory.fd, xx, name);
-      if (error !== undefined) errors.push(error);
+      const finding = this.#check(directory.fd, xx, name);
+      if (finding !== undefined) findings.push(finding);
     }
-    return { checked, errors };
+    return { checked, findings };
   }
 
   /** What is wrong with an object, or undefined. */
-  #check(directory: number, xx: string, name: string): ObjectError | undefined {
+  #check(directory: number, xx: string, name: string): Finding | undefined {
     let id: ObjectId;
     try {
       id = parseObjectIdParts(xx, name, this.#algorithm);
     } catch (error) {
-      const text = `object-invalid-name: objects/${xx}/${display(name)}: ${(error as Error).message}`;
-      return { text, id: undefined };
+      const detail = (error as Error).message;
+      return { kind: "object-invalid-name", path: `objects/${xx}/${name}`, detail };
     }
     const wrong = this.#compare(directory, name, id);
     if (wrong === undefined) return undefined;
     const [kind, detail] = wrong;
-    return { text: `${kind}: objects/${objectPath(id)}${detail === undefined ? "" : `: ${detail}`}`, id };
+    return { kind, path: `objects/${objectPath(id)}`, detail, object: id };
   }
 
   #compare(directory: number, name: string, id: ObjectId): [kind: string, detail?: string] | undefined {
-    const fd = tryOpenat(directory, name, O_RDONLY | O_NONBLOCK);
+    const fd = tryOpenat(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0) return ["object-open-failed", errnoText(-fd)];
     try {
       const measured = this.#measure(fd);
@@ -135,6 +134,18 @@ export class ObjectChecker {
   /** The digest of an open file's content, from its present position on. */
   digest(fd: number): ObjectId | undefined {
     return this.#hash(fd);
+  }
+}
+
+/** Whether an object is there and has the content that its name says. */
+export function isIntactObject({ objects, algorithm, secure }: Repository, id: ObjectId): boolean {
+  try {
+    using file = objects.open(id);
+    // Where every object has fs-verity, opening has measured it.
+    return secure || new ObjectChecker(algorithm, secure).digest(file.fd) === id;
+  } catch (error) {
+    if (error instanceof CfsError) return false;
+    throw error;
   }
 }
 

@@ -3,7 +3,7 @@ import { DT_DIR, DT_LNK, listDirectory, openDirectory } from "../sys/dir.ts";
 import { ENOENT, ENOTDIR, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { fsync, readlinkat, unlinkat } from "../sys/file.ts";
-import { openDirectoryPath, placeLink } from "./links.ts";
+import { openDirectoryPath, placeLink, resolveLink } from "./links.ts";
 import { type Category, REFS, refComponents } from "./names.ts";
 import type { Repository } from "./repository.ts";
 
@@ -34,6 +34,16 @@ export function walkRefs(repository: Repository, category: Category): RefEntry[]
   using refs = openIfDirectory(top, REFS);
   if (refs !== undefined) walk(refs, "", 0, entries);
   return entries.sort((a, b) => compareBytes(a.name, b.name));
+}
+
+/**
+ * The entry of its category that a ref points to, whether that exists or not.
+ * @param path of the ref, as components below the repository.
+ * @returns undefined when it leads elsewhere.
+ */
+export function entryOfRef(path: readonly ByteString[], target: ByteString): ByteString | undefined {
+  const [category, entry, ...more] = resolveLink(path, target) ?? [];
+  return category === path[0] && entry !== REFS && more.length === 0 ? entry : undefined;
 }
 
 /** The directory `streams/` or `images/`; undefined when it does not exist. */

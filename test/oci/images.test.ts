@@ -102,7 +102,7 @@ function streamIdsIfAny(repository: Repository, path: string): Record<string, Ob
 
 async function expectIntact(repository: Repository): Promise<void> {
   expect((await checkRepository(repository)).errors).toEqual([]);
-  expect(checkImages(repository)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, errors: [] });
+  expect(checkImages(repository)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, faults: [], errors: [] });
 }
 
 for (const algorithm of [SHA256, SHA512] as Algorithm[]) {

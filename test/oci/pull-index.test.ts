@@ -135,7 +135,7 @@ describe("all images of an index", () => {
       symlinkSync(former, path);
       return report;
     };
-    const clean = { imagesChecked: 1, imagesCorrupted: 0, errors: [] };
+    const clean = { imagesChecked: 1, imagesCorrupted: 0, faults: [], errors: [] };
     expect(checkImages(repository)).toEqual(clean);
     expect(damaged(`oci-manifest-${images.arm64}`).errors).toEqual([
       `fsck: manifest-read-failed: a/b:1: ${images.arm64}: there is no manifest ${images.arm64}`,

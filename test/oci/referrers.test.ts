@@ -136,7 +136,7 @@ describe.each([
     using repository = newRepository(dir.join("repo"), algorithm);
     await pullAll(repository, layout);
     for (const tag of TAGS.slice(1)) removeTag(repository, tag);
-    expect(checkImages(repository)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, errors: [] });
+    expect(checkImages(repository)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, faults: [], errors: [] });
     for (const digest of [contents, below]) {
       const link = join(repository.path, `streams/oci-manifest-${digest}`);
       unlinkSync(realpathSync(link));

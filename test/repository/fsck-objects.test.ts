@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { appendFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { lineOf } from "../../src/repository/findings.ts";
 import { checkAllObjects } from "../../src/repository/fsck-objects.ts";
 import { OBJECT_DIRECTORIES, ObjectChecker, parseObjectIdParts } from "../../src/repository/object-check.ts";
 import { Repository } from "../../src/repository/repository.ts";
@@ -17,26 +18,32 @@ test.each([1, 2, 3])("%d threads find the same", async (jobs) => {
     appendFileSync(join(path, "objects", xx, readdirSync(join(path, "objects", xx))[0]!), "x");
   }
   using objects = open(join(path, "objects"), O_RDONLY | O_DIRECTORY);
-  const { checked, errors } = await checkAllObjects(
+  const { checked, findings } = await checkAllObjects(
     { objects: objects.fd, hash: "sha512", secure: false },
     jobs,
     0,
   );
   expect(checked).toBe(24);
-  expect(errors.map(({ id }) => id!.slice(0, 2)).sort()).toEqual(victims.sort());
-  for (const { text } of errors) expect(text).toStartWith("object-digest-mismatch: objects/");
+  expect(findings.map(({ object }) => object!.slice(0, 2)).sort()).toEqual(victims.sort());
+  for (const { kind } of findings) expect(kind).toBe("object-digest-mismatch");
 });
 
 test("a directory that can't be read is an error, in whatever thread it is met", async () => {
+  const noDescriptor = 1_000_000;
+  for (const jobs of [1, 2]) {
+    const check = checkAllObjects({ objects: noDescriptor, hash: "sha512", secure: false }, jobs, 0);
+    await expect(check).rejects.toThrow("objects/");
+  }
+});
+
+test("a file in the place of a directory does not stop the check", async () => {
   using scratch = new Scratch();
   const path = scratch.unpack("repos/full-sha512.tar.gz");
   rmSync(join(path, "objects/00"), { recursive: true, force: true });
   writeFileSync(join(path, "objects/00"), "");
   using objects = open(join(path, "objects"), O_RDONLY | O_DIRECTORY);
-  for (const jobs of [1, 2]) {
-    const check = checkAllObjects({ objects: objects.fd, hash: "sha512", secure: false }, jobs, 0);
-    await expect(check).rejects.toThrow("objects/00");
-  }
+  const { findings } = await checkAllObjects({ objects: objects.fd, hash: "sha512", secure: false }, 1);
+  expect(findings).toEqual([{ kind: "not-a-directory", path: "objects/00" }]);
 });
 
 test("objects of every size are measured", () => {
@@ -48,7 +55,7 @@ test("objects of every size are measured", () => {
   const checker = new ObjectChecker(SHA256, false);
   const results = OBJECT_DIRECTORIES.map((xx) => checker.checkDirectory(objects.fd, xx));
   expect(results.reduce((sum, { checked }) => sum + checked, 0)).toBe(sizes.length);
-  expect(results.flatMap(({ errors }) => errors)).toEqual([]);
+  expect(results.flatMap(({ findings }) => findings)).toEqual([]);
 });
 
 test("what is no regular file does not stop the check", () => {
@@ -60,11 +67,11 @@ test("what is no regular file does not stop the check", () => {
   Bun.spawnSync(["ln", "-s", "/nowhere", join(directory, name("2"))]);
   Bun.spawnSync(["ln", "-s", name("3"), join(directory, name("3"))]);
   using objects = open(scratch.join("objects"), O_RDONLY | O_DIRECTORY);
-  const { checked, errors } = new ObjectChecker(SHA256, false).checkDirectory(objects.fd, "ab");
+  const { checked, findings } = new ObjectChecker(SHA256, false).checkDirectory(objects.fd, "ab");
   expect(checked).toBe(4);
-  expect(errors.map(({ text }) => text.replace(/objects\/ab\/(.)\1*/, "$1")).sort()).toEqual([
+  expect(findings.map((finding) => lineOf(finding).replace(/objects\/ab\/(.)\1*/, "$1")).sort()).toEqual([
     expect.stringMatching(/^object-(digest-mismatch|verity-failed): 0/),
-    expect.stringMatching(/^object-open-failed: 2: No such file/),
+    expect.stringMatching(/^object-open-failed: 2: Too many levels/),
     expect.stringMatching(/^object-open-failed: 3: Too many levels/),
     "object-verity-failed: 1: Computing verity digest in userspace",
   ]);

@@ -79,9 +79,24 @@ test("fsck --strict-exit names the refs that need what is damaged", async () => 
   expect(answer.rc).toBe(1);
   expect(JSON.parse(answer.stdout.toString())).toMatchObject({
     ok: false,
-    affected: [
-      { object: `sha256:${IN_IMAGE}`, refs: ["images/refs/nested/dir/rootfs2", "images/refs/rootfs"] },
-      { object: `sha256:${IN_LAYER}`, refs: ["streams/refs/oci/myimg"] },
+    affected: ["images/refs/nested/dir/rootfs2", "images/refs/rootfs", "streams/refs/oci/myimg"],
+    findings: [
+      {
+        kind: "object-digest-mismatch",
+        object: `sha256:${IN_IMAGE}`,
+        affected: ["images/refs/nested/dir/rootfs2", "images/refs/rootfs"],
+      },
+      {
+        kind: "missing-object-ref",
+        path: LAYER,
+        object: `sha256:${IN_LAYER}`,
+        affected: ["streams/refs/oci/myimg"],
+      },
+      {
+        kind: "image-missing-object",
+        object: `sha256:${IN_LAYER}`,
+        affected: ["streams/refs/oci/myimg"],
+      },
     ],
   });
 });

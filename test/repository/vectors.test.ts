@@ -60,6 +60,13 @@ const STEPS: Record<string, Record<number, Exception>> = {
     2: { why: NOT_AN_IMAGE, rc: 1, stdout: "" },
     4: { why: NOT_AN_IMAGE, rc: 1, stdout: "" },
   },
+  "fsck/object-dir-is-file": {
+    0: {
+      why: "a file in the place of a directory is a finding like others",
+      stdout: fsckText("24/24", "5/5", "status: 1 error(s)", "  - fsck: not-a-directory: objects/00"),
+    },
+    1: { why: "with --json, errors are no failure", rc: 0, stdout: null },
+  },
   "gc/ref-regular-file": collectedAnyway(
     fsckText(
       "22/22",

@@ -1,9 +1,11 @@
+import { display } from "../../bytes.ts";
 import { CfsError } from "../../errors.ts";
 import { acquireJobs } from "../../parallel/jobs.ts";
+import { checkDeep, type DeepReport } from "../../repair/check.ts";
+import { type AffectedFinding, allAffected, findAffected } from "../../repository/affected.ts";
 import { checkRepository, type FsckReport } from "../../repository/fsck.ts";
-import { findKeepers } from "../../repository/keepers.ts";
 import type { Repository } from "../../repository/repository.ts";
-import { formatObjectId } from "../../verity/digest.ts";
+import { type Algorithm, formatObjectId } from "../../verity/digest.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { printable } from "../printable.ts";
@@ -16,47 +18,59 @@ const AFFECTED_SHOWN = 50;
 export async function run(context: Context, args: Arguments): Promise<void> {
   using repository = openRepository(context);
   using jobs = acquireJobs(context.globals.jobs);
-  const report = await checkRepository(repository, {
-    metadataOnly: args.flag("metadata-only"),
-    deep: args.flag("deep"),
-    jobs: jobs.count,
-  });
-  const json = args.flag("json");
-  const strict = args.flag("strict-exit");
-  const affected = findAffected(repository, report);
-  // Without --strict-exit the JSON has the members that it always had, and no more.
-  if (json) context.out.json({ ...jsonReport(report), ...(strict && { affected }) });
-  else printReport(context, report);
-  for (const cause of report.causes) context.err.line(`cfsctl: ${printable(cause)}`);
-  if (!json) printAffected(context, affected);
-  if (report.errors.length > 0 && (!json || strict)) {
-    throw new CfsError("Corrupt", "repository integrity check failed", {
-      hint: "pull or create again what is damaged; missing objects come back by themselves",
+  if (args.flag("repair")) {
+    const { repair } = await import("./fsck-repair.ts");
+    await repair(context, repository, args, jobs.count);
+    return;
+  }
+  const deep = args.flag("deep") ? await checkDeep(repository, jobs.count, context.progress) : undefined;
+  const report =
+    deep?.repository ??
+    (await checkRepository(repository, { metadataOnly: args.flag("metadata-only"), jobs: jobs.count }));
+  const findings = deep?.findings ?? findAffected(repository, report.findings);
+  if (args.flag("json")) {
+    // Without --strict-exit the JSON has the members that it always had, and no more.
+    const strict = args.flag("strict-exit");
+    context.out.json({
+      ...jsonReport(report),
+      ok: findings.length === 0,
+      ...(strict && jsonFindings(findings, repository.algorithm)),
     });
+    if (!strict) return;
+  } else {
+    printReport(context, report);
+    if (deep !== undefined) printDeepReport(context, deep);
+    printCauses(context, report);
+    printAffected(context, findings);
   }
+  if (findings.length > 0) throw integrityError(repository);
 }
 
-/** A damaged or missing object and the refs that need it. */
-interface Affected {
-  readonly object: string;
-  readonly refs: readonly string[];
+export function integrityError({ path }: Repository): CfsError {
+  return new CfsError("Corrupt", "repository integrity check failed", {
+    hint: `\`cfsctl --repo ${path} fsck --repair --from SOURCE\` mends what a healthy source has`,
+  });
 }
 
-function findAffected(repository: Repository, { badObjects }: FsckReport): Affected[] {
-  if (badObjects.size === 0) return [];
-  const keepers = findKeepers(repository, badObjects);
-  return [...badObjects].sort().map((id) => ({
-    object: formatObjectId(id, repository.algorithm),
-    refs: (keepers.get(id) ?? []).map(({ root }) => root),
-  }));
+export function printAffected({ err }: Context, findings: readonly AffectedFinding[]): void {
+  const affected = allAffected(findings);
+  for (const ref of affected.slice(0, AFFECTED_SHOWN)) err.line(`cfsctl: affected: ${printable(ref)}`);
+  if (affected.length > AFFECTED_SHOWN)
+    err.line(`cfsctl: affected: ${affected.length - AFFECTED_SHOWN} more refs`);
+  if (findings.length > 0 && affected.length === 0) err.line("cfsctl: no ref is affected");
 }
 
-function printAffected({ err }: Context, affected: readonly Affected[]): void {
-  for (const { object, refs } of affected.slice(0, AFFECTED_SHOWN)) {
-    err.line(`cfsctl: ${object} is needed by ${refs.length === 0 ? "no ref" : refs.join(", ")}`);
+/** What is wrong with container images and commits, if there are any. */
+export function printDeepReport({ out }: Context, { images, commits }: DeepReport): void {
+  if (images.imagesChecked > 0) {
+    out.line(`oci images: ${images.imagesChecked - images.imagesCorrupted}/${images.imagesChecked} ok`);
+    for (const error of images.errors) out.line(`  - ${printable(error)}`);
   }
-  if (affected.length > AFFECTED_SHOWN) {
-    err.line(`cfsctl: ${affected.length - AFFECTED_SHOWN} more objects are bad`);
+  if (commits.commitsChecked > 0) {
+    const { commitsChecked, commitsCorrupted } = commits;
+    out.line(`ostree commits: ${commitsChecked - commitsCorrupted}/${commitsChecked} ok`);
+    for (const { commit, refs, what } of commits.faults)
+      out.line(`  - ${printable(`${[commit, ...refs].join(" ")}: ${what}`)}`);
   }
 }
 
@@ -70,17 +84,24 @@ export function printReport({ out }: Context, report: FsckReport): void {
   count("images", report.imagesChecked, report.imagesCorrupted);
   if (report.brokenLinks > 0) out.line(`broken symlinks: ${report.brokenLinks}`);
   if (report.missingObjects > 0) out.line(`missing objects: ${report.missingObjects}`);
-  if (report.errors.length === 0) {
+  const { errors } = report;
+  if (errors.length === 0) {
     out.line("status: ok");
     return;
   }
-  out.line(`status: ${report.errors.length} error(s)`);
-  for (const error of report.errors) out.line(`  - fsck: ${printable(error)}`);
+  out.line(`status: ${errors.length} error(s)`);
+  for (const error of errors) out.line(`  - fsck: ${printable(error)}`);
+}
+
+/** Why streams could not be opened, which the report does not say. */
+export function printCauses({ err }: Context, { findings }: FsckReport): void {
+  for (const { path, cause } of findings)
+    if (cause !== undefined) err.line(`cfsctl: ${printable(`${display(path)}: ${cause}`)}`);
 }
 
 export function jsonReport(report: FsckReport): object {
   return {
-    ok: report.errors.length === 0,
+    ok: report.findings.length === 0,
     has_metadata: report.hasMetadata,
     objects_checked: report.objectsChecked,
     objects_corrupted: report.objectsCorrupted,
@@ -91,5 +112,20 @@ export function jsonReport(report: FsckReport): object {
     broken_links: report.brokenLinks,
     missing_objects: report.missingObjects,
     errors: report.errors.map((error) => `fsck: ${error}`),
+  };
+}
+
+/** All findings, also those of a deep check, and the refs that they concern. */
+export function jsonFindings(findings: readonly AffectedFinding[], algorithm: Algorithm) {
+  return {
+    affected: allAffected(findings),
+    findings: findings.map(({ kind, path, detail, cause, object, affected }) => ({
+      kind,
+      path: display(path),
+      detail: detail ?? null,
+      cause: cause ?? null,
+      object: object === undefined ? null : formatObjectId(object, algorithm),
+      affected,
+    })),
   };
 }

@@ -1,6 +1,7 @@
 import { EROFS_VERSION_CHOICES } from "../globals.ts";
 import type { CommandSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
+import { REGISTRY_OPTIONS } from "./registry.ts";
 
 /** Commands about the repository itself and the images in it. */
 export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
@@ -69,6 +70,14 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     load: () => import("../commands/gc.ts"),
   },
   {
+    name: "transaction",
+    summary: "Keep gc from removing anything until this is ended",
+    description:
+      "Holds the lock that every command holds while it uses the repository, and does nothing else until it is " +
+      "interrupted.",
+    load: () => import("../commands/transaction.ts"),
+  },
+  {
     name: "import-image",
     summary: "Store an EROFS image read from stdin under a name",
     positionals: [{ name: "REFERENCE", help: "Its name below images/refs" }],
@@ -111,17 +120,43 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: "fsck",
-    summary: "Check the repository for damage",
+    summary: "Check the repository for damage, and repair it",
+    description:
+      "Checks that objects have the content that their names say, that streams and images can be read and lack no " +
+      "object, and that links lead somewhere. Names the refs that are affected. --repair brings back what a source " +
+      "has, makes EROFS images and links anew that follow from the rest, and says what is left. An object is only " +
+      "replaced by one of the same digest. Interrupted repairs can be run again.",
     options: [
       { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
       { name: "metadata-only", kind: "boolean", help: "Don't read the objects" },
       {
         name: "deep",
         kind: "boolean",
-        help: "Also rebuild every stream and every image and compare",
+        help: "Also rebuild every stream and every image and compare; check container images and commits",
         conflicts: ["metadata-only"],
       },
+      {
+        name: "repair",
+        kind: "boolean",
+        help: "Check as with --deep, and mend what can be mended",
+        conflicts: ["metadata-only"],
+      },
+      {
+        name: "from",
+        kind: "list",
+        value: "SOURCE",
+        help: "Where to get what is damaged or missing: the directory of another repository, an image as oci pull takes it, or ostree:DIRECTORY",
+        requires: ["repair"],
+      },
+      {
+        name: "yes",
+        short: "y",
+        kind: "boolean",
+        help: "Remove links that lead nowhere, and move what does not belong in the repository to lost+found",
+        requires: ["repair"],
+      },
       { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
+      ...REGISTRY_OPTIONS,
     ],
     load: () => import("../commands/fsck.ts"),
   },

@@ -6,7 +6,7 @@ import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { printable } from "../../printable.ts";
 import { openRepository } from "../../repository.ts";
-import { jsonReport, printReport } from "../fsck.ts";
+import { jsonReport, printCauses, printReport } from "../fsck.ts";
 
 /** `cfsctl oci fsck [IMAGE]` */
 export async function run(context: Context, args: Arguments): Promise<void> {
@@ -15,7 +15,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const { out } = context;
   const general = await checkRepository(repository, { jobs: jobs.count });
   const { imagesChecked, imagesCorrupted, errors } = checkImages(repository, args.optional("IMAGE"));
-  const ok = general.errors.length === 0 && errors.length === 0;
+  const ok = general.findings.length === 0 && errors.length === 0;
   const json = args.flag("json");
   if (json) {
     out.json({
@@ -31,7 +31,7 @@ export async function run(context: Context, args: Arguments): Promise<void> {
     if (errors.length > 0) out.line(`oci errors: ${errors.length}`);
     for (const error of errors) out.line(`  - ${printable(error)}`);
   }
-  for (const cause of general.causes) context.err.line(`cfsctl: ${printable(cause)}`);
+  printCauses(context, general);
   if (!ok && (!json || args.flag("strict-exit"))) {
     throw new CfsError("Corrupt", "OCI integrity check failed", {
       hint: "pull damaged images again; what is missing comes back",
