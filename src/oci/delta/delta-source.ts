@@ -38,7 +38,9 @@ export class DeltaSource implements ImageSource {
       const delta = parseDelta(manifest);
       const { imageManifest, imageConfig } = delta;
       const { digest } = imageManifest;
-      const bytes = await source.readDocument(imageManifest, MAX_MANIFEST_SIZE, "Manifest");
+      // Registries keep it as a blob, and need not know it as a manifest.
+      const blob = { ...imageManifest, mediaType: "application/octet-stream" };
+      const bytes = await source.readDocument(blob, MAX_MANIFEST_SIZE, "Manifest");
       const target = parseManifest(bytes, digestAlgorithm(digest));
       const config = await source.readDocument(imageConfig, MAX_CONFIG_SIZE, "Config");
       checkTarget(delta, target);
