@@ -1,4 +1,4 @@
-import { RollingHash, slotOf } from "./rolling-hash.ts";
+import { slotOf } from "./rolling-hash.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 
@@ -11,6 +11,17 @@ export interface Stretch {
 
 /** Shorter pieces that are the same are not looked for. */
 export const SEED = 16;
+/**
+ * The hash of the last `SEED` bytes: with each byte it moves on by so many bits, and loses what is behind its 32.
+ */
+const HASH_SHIFT = 2;
+/** What a byte adds to the hash: numbers without a pattern. */
+const BYTE_VALUES = new Int32Array(256);
+for (let i = 0, value = 1; i < 256; i++) {
+  // A linear congruential generator (Numerical Recipes, "ranqd1").
+  value = (Math.imul(value, 1664525) + 1013904223) | 0;
+  BYTE_VALUES[i] = value ^ (value >>> 15);
+}
 /** Up to this size, the old bytes are found wherever they begin; of larger ones, every fourth place is known. */
 const DENSE_SIZE = 2 * 1024 * 1024;
 const SPARSE_STEP = 4;
@@ -28,7 +39,6 @@ const MAX_BITS = 22;
 /** Finds out of which pieces of old bytes new ones could be made. */
 export class StretchFinder {
   readonly #old: Bytes;
-  readonly #hash = new RollingHash(SEED);
   readonly #step: number;
   readonly #bits: number;
   /** For each slot the last place, divided by the step, whose hash has it; -1 for none. */
@@ -61,7 +71,8 @@ export class StretchFinder {
     const heads = this.#heads;
     const previous = this.#previous;
     const bits = this.#bits;
-    let hash = this.#hash.at(old, 0);
+    const values = BYTE_VALUES;
+    let hash = hashAt(old, 0);
     let before = ~hash;
     for (let place = 0, at = 0; ; ) {
       const slot = slotOf(hash, bits);
@@ -73,7 +84,8 @@ export class StretchFinder {
       }
       before = hash;
       if (++place === places) return;
-      for (const end = at + step; at < end; at++) hash = this.#hash.next(hash, old[at]!, old[at + SEED]!);
+      for (const end = at + step; at < end; at++)
+        hash = ((hash << HASH_SHIFT) + values[old[at + SEED]!]!) | 0;
     }
   }
 
@@ -83,7 +95,8 @@ export class StretchFinder {
     const last = young.length - SEED;
     if (last < 0 || this.#previous.length === 0) return same;
     const old = this.#old;
-    let hash = this.#hash.at(young, 0);
+    const values = BYTE_VALUES;
+    let hash = hashAt(young, 0);
     let shift = 0;
     let done = 0;
     for (let at = 0; ; ) {
@@ -102,11 +115,11 @@ export class StretchFinder {
         at += length;
         done = at;
         if (at > last) return same;
-        hash = this.#hash.at(young, at);
+        hash = hashAt(young, at);
         continue;
       }
       if (at === last) return same;
-      hash = this.#hash.next(hash, young[at]!, young[at + SEED]!);
+      hash = ((hash << HASH_SHIFT) + values[young[at + SEED]!]!) | 0;
       at++;
     }
   }
@@ -130,6 +143,12 @@ export class StretchFinder {
     }
     return best < SEED ? 0 : best;
   }
+}
+
+function hashAt(bytes: Bytes, start: number): number {
+  let hash = 0;
+  for (let at = start; at < start + SEED; at++) hash = ((hash << HASH_SHIFT) + BYTE_VALUES[bytes[at]!]!) | 0;
+  return hash;
 }
 
 function equalLength(old: Bytes, oldStart: number, young: Bytes, newStart: number): number {

@@ -11,6 +11,8 @@ export const MAX_WHOLE = 32 * 1024 * 1024;
 const MAX_REGION = 8 * 1024 * 1024;
 /** A file is worth a closer look when it has this share of what is looked for, as whole blocks. */
 const MIN_SHARE = 0.05;
+/** Looking at all of a file takes too long for a body that is so many times smaller. */
+const MAX_RATIO = 16;
 const COMPARE_SIZE = 64 * 1024;
 const MIN_GAP = 32;
 
@@ -57,12 +59,13 @@ export class BodyMatcher {
     return this.#whole?.file === file ? this.#whole.bytes : undefined;
   }
 
-  /** The file that has the most of the bytes as whole blocks. */
+  /** The file that has the most of the bytes as whole blocks, and not many times as many others. */
   #mostAlike(young: Bytes): number | undefined {
     const { block } = this.#index;
+    const limit = Math.min(MAX_WHOLE, young.length * MAX_RATIO);
     const shares = new Map<number, number>();
     this.#index.search(young, 0, young.length, (at, { file }) => {
-      if (this.#files[file]!.size <= MAX_WHOLE) shares.set(file, (shares.get(file) ?? 0) + block);
+      if (this.#files[file]!.size <= limit) shares.set(file, (shares.get(file) ?? 0) + block);
       return at + block;
     });
     let best: number | undefined;

@@ -226,10 +226,15 @@ async function compress(
   return layers;
 }
 
-/** Higher levels save a few percent and take many times as long. */
+/** Higher levels save a few percent and take many times as long: the more there is, the lower they are. */
+const LEVELS: readonly (readonly [maxBytes: number, level: number])[] = [
+  [16 * 1024 * 1024, 19],
+  [256 * 1024 * 1024, 12],
+  [Number.POSITIVE_INFINITY, 9],
+];
+
 function levelFor(bytes: number): number {
-  if (bytes <= 32 * 1024 * 1024) return 19;
-  return bytes <= 128 * 1024 * 1024 ? 15 : 9;
+  return LEVELS.find(([maxBytes]) => bytes <= maxBytes)![1];
 }
 
 /** Also of nothing there is a frame. */
