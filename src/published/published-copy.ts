@@ -19,7 +19,7 @@ export interface CopyOptions {
 
 /** Of the first request: nothing is lost yet when the server can't be reached. */
 const FIRST_ATTEMPTS = 3;
-const MAX_INDEX_SIZE = 256 * 1024 * 1024;
+export const MAX_INDEX_SIZE = 256 * 1024 * 1024;
 
 /** A copy of a repository on a web server: one made by `publish`, or just a repository's files. */
 export class PublishedCopy implements Disposable {

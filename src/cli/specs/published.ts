@@ -55,4 +55,65 @@ export const PUBLISHED_COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import("../commands/fetch.ts"),
   },
+  {
+    name: "publish",
+    summary: "Publish refs of the repository in a folder or a bucket, to be fetched from there",
+    description:
+      "Any web server can serve what it makes: fetch needs nothing else. Only what is missing is copied, and the refs " +
+      "come when all that they need is there. What was published before stays, unless --prune is given. One command " +
+      "at a time may publish to a place. The credentials for buckets are those of the AWS_* variables: " +
+      "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3.",
+    positionals: [
+      { name: "DEST", help: "A folder, or s3://BUCKET[/PREFIX]: new, or made by this command" },
+      {
+        name: "NAME",
+        optional: true,
+        variadic: true,
+        help: "refs/NAME of a stream, images/refs/NAME of an image, or a directory of refs; all refs by default",
+      },
+    ],
+    options: [
+      {
+        name: "prune",
+        kind: "boolean",
+        help: "Remove what was published before and is not among these refs, and the objects of it",
+      },
+      {
+        name: "zerocopy",
+        kind: "boolean",
+        help: "Let a folder share blocks or files with the repository where that is possible",
+      },
+      {
+        name: "endpoint",
+        kind: "string",
+        value: "URL",
+        notEmpty: true,
+        help: "The service that has the bucket; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or Amazon's",
+      },
+      {
+        name: "region",
+        kind: "string",
+        notEmpty: true,
+        help: "Region of the bucket; else AWS_REGION, AWS_DEFAULT_REGION, or us-east-1",
+      },
+      {
+        name: "access-key-id",
+        kind: "string",
+        value: "ID",
+        notEmpty: true,
+        help: "Instead of AWS_ACCESS_KEY_ID",
+        requires: ["secret-key-file"],
+      },
+      {
+        name: "secret-key-file",
+        kind: "string",
+        value: "FILE",
+        notEmpty: true,
+        help: "File with the secret key, instead of AWS_SECRET_ACCESS_KEY",
+        requires: ["access-key-id"],
+      },
+      JSON_OPTION,
+    ],
+    load: () => import("../commands/publish.ts"),
+  },
 ];

@@ -18,7 +18,7 @@ export interface CachedSummary {
 }
 
 const CONTENT_TYPE = "osummary";
-const REF_PREFIX = "ostree-summary/";
+export const REF_PREFIX = "ostree-summary/";
 /** Two lengths of 16 bits, little-endian, and a SHA-256. */
 const HEAD_SIZE = 36;
 const MAX_FIELD = 0xffff;

@@ -3,13 +3,13 @@ import type { Progress } from "../../progress.ts";
 import { isIntactObject } from "../../repository/object-check.ts";
 import type { Repository } from "../../repository/repository.ts";
 import type { ObjectId } from "../../verity/digest.ts";
+import { AmountTask } from "../amount-task.ts";
+import { ObjectSizes } from "../object-sizes.ts";
 import type { PublishedCopy } from "../published-copy.ts";
 import { type KnownSize, readReferences } from "../references.ts";
-import { WantedObjects } from "../wanted-objects.ts";
 
 /** Requests under way at a time. */
 const CONNECTIONS = 16;
-const REPORT_INTERVAL_MS = 100;
 
 /** How much was fetched. */
 export interface FetchedAmount {
@@ -27,14 +27,14 @@ export class Closure {
   readonly #copy: PublishedCopy;
   readonly #repository: Repository;
   readonly #progress: Progress;
-  readonly #wanted: WantedObjects;
+  readonly #wanted: ObjectSizes;
   readonly #seen = new Set<ObjectId>();
 
   constructor(copy: PublishedCopy, repository: Repository, progress: Progress) {
     this.#copy = copy;
     this.#repository = repository;
     this.#progress = progress;
-    this.#wanted = new WantedObjects(repository.algorithm);
+    this.#wanted = new ObjectSizes(repository.algorithm);
   }
 
   /**
@@ -101,31 +101,5 @@ export class Closure {
     const { size } = await this.#copy.fetchObject(this.#repository, id, { maxSize: max, replace, onBytes });
     this.amount.objects++;
     this.amount.bytes += size;
-  }
-}
-
-/** Tells how many bytes have arrived, now and then. */
-class AmountTask implements Disposable {
-  readonly #progress: Progress;
-  readonly #id: string;
-  #bytes = 0;
-  #lastReport = performance.now();
-
-  constructor(progress: Progress, id: string, label: string, totalBytes?: number) {
-    this.#progress = progress;
-    this.#id = id;
-    progress.event({ type: "start", id, label, ...(totalBytes !== undefined && { totalBytes }) });
-  }
-
-  add(bytes: number): void {
-    this.#bytes += bytes;
-    const now = performance.now();
-    if (now - this.#lastReport < REPORT_INTERVAL_MS) return;
-    this.#lastReport = now;
-    this.#progress.event({ type: "advance", id: this.#id, bytes: this.#bytes });
-  }
-
-  [Symbol.dispose](): void {
-    this.#progress.event({ type: "done", id: this.#id, bytes: this.#bytes });
   }
 }

@@ -3,7 +3,6 @@ import type { Reply } from "../../http/reply.ts";
 import {
   type Category,
   checkContentId,
-  entryComponents,
   objectOfTarget,
   REFS,
   refComponents,
@@ -12,6 +11,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { writeAll } from "../../sys/file.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { VerityHasher } from "../../verity/merkle.ts";
+import { type CopyName, parseName } from "../copy-name.ts";
 import type { PublishedIndex } from "../index-format.ts";
 import { LINK_MEDIA_TYPE, publishedLinkPath } from "../layout.ts";
 import { MAX_OBJECT_SIZE } from "../object-download.ts";
@@ -25,13 +25,6 @@ export interface FetchRoot {
   readonly ref: string | undefined;
   /** Name directly below the category, as far as it is known. */
   readonly entry: string | undefined;
-}
-
-/** A name that users give, without what may stand in front of it. */
-interface RootName {
-  readonly category: Category;
-  /** Path below the category. */
-  readonly path: string;
 }
 
 /** More than the path of an object may have. */
@@ -61,20 +54,7 @@ export async function findRoots(
   return [...roots.values()];
 }
 
-function parseName(name: string): RootName {
-  const bare = name.replace(/^(\.\/)+/, "");
-  const match = /^(streams|images)(?:\/(.*))?$/s.exec(bare);
-  const category = match?.[1] === "images" ? "images" : "streams";
-  const path = (match === null ? bare : (match[2] ?? "")).replace(/(?<=.)\/+$/, "");
-  const [first] = entryComponents(path, category);
-  if (first !== REFS && path.includes("/"))
-    throw new CfsError("Invalid", `'${name}' is no name of a stream or an image`, {
-      hint: "name it ID or refs/NAME; images are images/HEX or images/refs/NAME",
-    });
-  return { category, path };
-}
-
-function listed(index: PublishedIndex, { category, path }: RootName, otherwise: string): FetchRoot[] {
+function listed(index: PublishedIndex, { category, path }: CopyName, otherwise: string): FetchRoot[] {
   const isStream = category === "streams";
   const objects: ReadonlyMap<string, { readonly id: ObjectId }> = isStream ? index.streams : index.images;
   const refs: ReadonlyMap<string, string> = isStream ? index.streamRefs : index.imageRefs;
@@ -108,7 +88,7 @@ function listed(index: PublishedIndex, { category, path }: RootName, otherwise: 
 async function fetchNamed(
   copy: PublishedCopy,
   repository: Repository,
-  { category, path }: RootName,
+  { category, path }: CopyName,
 ): Promise<FetchRoot> {
   const what = `${category}/${path}`;
   const id = await copy.fetcher.fetch({ path: publishedLinkPath(category, path), what }, async (reply) => {

@@ -3,16 +3,18 @@ import type { Algorithm, ObjectId } from "../verity/digest.ts";
 import type { KnownSize } from "./references.ts";
 
 /** Objects, each once, with what is known of their sizes: millions of them don't take much memory. */
-export class WantedObjects {
-  readonly #algorithm: Algorithm;
+export class ObjectSizes {
+  readonly algorithm: Algorithm;
   readonly #ids: DigestTable;
+  readonly #key: Buffer<ArrayBuffer>;
   /** Bytes; NaN where it is not known. */
   #exact = new Float64Array(1024).fill(Number.NaN);
   #max = new Float64Array(1024).fill(Number.POSITIVE_INFINITY);
 
   constructor(algorithm: Algorithm) {
-    this.#algorithm = algorithm;
+    this.algorithm = algorithm;
     this.#ids = new DigestTable(algorithm.size);
+    this.#key = Buffer.alloc(algorithm.size);
   }
 
   get length(): number {
@@ -26,8 +28,23 @@ export class WantedObjects {
     if (max !== undefined) this.#max[index] = Math.min(this.#max[index]!, max);
   }
 
+  has(id: ObjectId): boolean {
+    return this.#indexOf(id) >= 0;
+  }
+
+  /** Undefined for an object that is not among them. */
+  get(id: ObjectId): KnownSize | undefined {
+    const index = this.#indexOf(id);
+    return index < 0 ? undefined : this.#sizeAt(index);
+  }
+
+  #indexOf(id: ObjectId): number {
+    this.#key.hexWrite(id);
+    return this.#ids.find(this.#key, 0);
+  }
+
   *[Symbol.iterator](): Generator<readonly [ObjectId, KnownSize]> {
-    const { size } = this.#algorithm;
+    const { size } = this.algorithm;
     // While this is read nothing is added, so that the digests stay where they are.
     const digests = this.#ids.bytes();
     for (let i = 0; i * size < digests.length; i++) {
