@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
 import { fromText } from "../bytes.ts";
 import type { FormatVersion } from "../erofs/format.ts";
+import { dropOwnMarkers } from "../erofs/own-markers.ts";
 import { writeImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFMT, S_IFREG } from "../mode.ts";
@@ -41,6 +42,8 @@ export interface MkcomposefsDialect {
   readonly filtersDumpfiles: boolean;
   /** Whether a dumpfile may name files of any path as data. */
   readonly anyPaths: boolean;
+  /** Whether what marks whiteouts takes the place of xattrs that have the same names. */
+  readonly replacesMarkers: boolean;
 }
 
 const READ_SIZE = 1024 * 1024;
@@ -61,7 +64,9 @@ export async function mkcomposefs(
   const isDumpfile = args.flag("from-file");
   const root = isDumpfile ? dumpfileTree(source, dialect) : await sourceTree(context, args, source);
   if (!isDumpfile || dialect.filtersDumpfiles) filterTree(root, args);
-  const image = writeImage(root, dialect.version(root, given), SHA256);
+  const version = dialect.version(root, given);
+  if (dialect.replacesMarkers) dropOwnMarkers(root, version);
+  const image = writeImage(root, version, SHA256);
   if (output === STDOUT) out.bytes(image);
   else if (output !== undefined) writeImageFile(output, image);
   if (output === undefined || args.flag("print-digest")) out.line(fsVerityDigest(image, SHA256));

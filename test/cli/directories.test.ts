@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 import { PROJECT } from "../support/project.ts";
@@ -15,10 +15,24 @@ interface Answer {
   readonly exit: number;
   readonly stdout?: string;
   readonly stdout_sorted_lines?: readonly string[];
+  /** What the program of composefs 1.0 prints, when called with the same options. */
+  readonly c_stdout?: string;
+  /** Paths below a digest store afterwards. */
+  readonly store_files?: readonly string[];
+  readonly image_sha256sum?: string;
 }
 
-const COMMANDS = ["create-image", "compute-id", "create-dumpfile", "image-objects"];
+const COMMANDS = [
+  "create-image",
+  "compute-id",
+  "create-dumpfile",
+  "image-objects",
+  "dump-files",
+  "mkcomposefs",
+];
 const WITHOUT_USR = "rootfs/etc";
+/** It can't name the root; here that is a path like any other. */
+const namesRoot = (argv: readonly string[]) => argv.includes("dump-files") && argv.at(-1) === "/";
 const answers = (
   JSON.parse(
     Buffer.from(Bun.zstdDecompressSync(readFileSync(join(FIXTURES, "expected.json.zst")))).toString(),
@@ -27,7 +41,8 @@ const answers = (
   ({ argv }) =>
     COMMANDS.some((name) => argv.includes(name)) &&
     !argv.includes("--bootable") &&
-    !argv.includes(WITHOUT_USR),
+    !argv.includes(WITHOUT_USR) &&
+    !namesRoot(argv),
 );
 
 describe("answers of composefs-rs 0.9.4 about a tree with devices, hard links, xattrs and odd names", () => {
@@ -46,7 +61,8 @@ describe("answers of composefs-rs 0.9.4 about a tree with devices, hard links, x
 
   test("there are some", () => expect(answers.length).toBeGreaterThan(25));
 
-  for (const { setup, argv, exit, stdout, stdout_sorted_lines: sorted } of answers) {
+  for (const answer of answers) {
+    const { setup, argv, exit, stdout, stdout_sorted_lines: sorted, c_stdout: byC } = answer;
     testAsRoot(argv.slice(1).join(" "), () => {
       if (setup !== undefined) cfsctlOk(setup.slice(1), { cwd: dir.path });
       const found = cfsctl(argv.slice(1), { cwd: dir.path });
@@ -54,10 +70,28 @@ describe("answers of composefs-rs 0.9.4 about a tree with devices, hard links, x
         code: exit,
         stderr: "",
       });
-      if (sorted === undefined) expect(found.stdout).toBe(stdout!);
+      if (sorted === undefined) expect(found.stdout).toBe(stdout ?? "");
       else expect(found.stdout.trimEnd().split("\n").sort()).toEqual([...sorted]);
+      if (answer.store_files !== undefined) {
+        const store = new Bun.Glob("**").scanSync({ cwd: dir.join("store"), dot: true });
+        expect([...store].sort()).toEqual([...answer.store_files]);
+        const image = readFileSync(dir.join("out.img"));
+        expect(new Bun.SHA256().update(image).digest("hex")).toBe(answer.image_sha256sum!);
+        rmSync(dir.join("store"), { recursive: true });
+      }
+      if (byC === undefined) return;
+      const options = { cwd: dir.path, argv0: "mkcomposefs" };
+      expect(cfsctlOk(argv.slice(2), options)).toBe(byC);
     });
   }
+
+  testAsRoot("dump-files /", () => {
+    const repository = ["--repo", "repo-root"];
+    cfsctlOk([...repository, "init", "--insecure", "--algorithm", "fsverity-sha256-12"], { cwd: dir.path });
+    cfsctlOk([...repository, "create-image", "rootfs", "img"], { cwd: dir.path });
+    const dump = cfsctlOk([...repository, "dump-files", "img", "/"], { cwd: dir.path });
+    expect(dump).toBe(cfsctlOk([...repository, "create-dumpfile", "rootfs"], { cwd: dir.path }));
+  });
 });
 
 describe("create-image", () => {

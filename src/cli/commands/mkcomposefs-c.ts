@@ -30,4 +30,9 @@ function hasWhiteouts(root: Directory): boolean {
   );
 }
 
-const DIALECT: MkcomposefsDialect = { version: versionForTree, filtersDumpfiles: false, anyPaths: true };
+const DIALECT: MkcomposefsDialect = {
+  version: versionForTree,
+  filtersDumpfiles: false,
+  anyPaths: true,
+  replacesMarkers: true,
+};

@@ -27,4 +27,9 @@ const leastVersion: MkcomposefsDialect["version"] = (_, { min = 0, max = NEWEST 
   return min === 0 ? 0 : 1;
 };
 
-const DIALECT: MkcomposefsDialect = { version: leastVersion, filtersDumpfiles: true, anyPaths: false };
+const DIALECT: MkcomposefsDialect = {
+  version: leastVersion,
+  filtersDumpfiles: true,
+  anyPaths: false,
+  replacesMarkers: false,
+};

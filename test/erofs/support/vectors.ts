@@ -38,9 +38,18 @@ export const generatedCases = (): ImageCase[] => lines("gen.jsonl.zst");
 
 export interface InfoCase {
   image: string;
+  ls: string;
   dump: string;
   objects: string;
+  missing_objects_empty_basedir: string;
+  /** By composefs 1.0. */
+  c_ls: string;
+  c_dump: string;
+  c_objects: string;
 }
+
+/** What was recorded of an image. */
+export type InfoCommand = Exclude<keyof InfoCase, "image">;
 
 export const infoCases = (): InfoCase[] => JSON.parse(fixture("info.json.zst").toString());
 
