@@ -46,6 +46,11 @@ export function valueJson(value: Value): unknown {
   return Array.isArray(value) ? value.map(valueJson) : value;
 }
 
+/** A dictionary `a{sv}` as JSON: each value with its type. */
+export function dictionaryJson(entries: readonly (readonly [key: string, value: Variant])[]): object {
+  return Object.fromEntries(entries.map(([key, value]) => [key, valueJson(value)]));
+}
+
 const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
 
 export function hexOf(bytes: Uint8Array): string {

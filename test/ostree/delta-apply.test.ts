@@ -10,14 +10,21 @@ import { deltaSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts
 import { deltaDirectory } from "../../src/ostree/delta/names.ts";
 import type { StoredPart } from "../../src/ostree/delta/part-content.ts";
 import { type Delta, pullWithDelta } from "../../src/ostree/delta/pull-delta.ts";
-import { countObjects, parseSuperblock } from "../../src/ostree/delta/superblock.ts";
+import {
+  countObjects,
+  readSuperblock,
+  SUPERBLOCK,
+  type Superblock,
+} from "../../src/ostree/delta/superblock.ts";
 import { OperationReader, pushVarint } from "../../src/ostree/delta/varint.ts";
+import { readGVariant, type Variant } from "../../src/ostree/gvariant.ts";
 import { LocalRepository } from "../../src/ostree/local/repository.ts";
 import { pullCommit } from "../../src/ostree/pull/pull.ts";
 import { tempDir, tempDirInMemory } from "../support/temp.ts";
 import { FIXTURES, fixtureJson, linksOf, newRepository, unpackRepository } from "./support.ts";
 
 const deltaFile = (name: string) => new Uint8Array(readFileSync(join(FIXTURES, "deltas", name)));
+const parseSuperblock = (bytes: Uint8Array) => readSuperblock(memoryRange(bytes));
 const { commits } = fixtureJson<{
   commits: { archive: Readonly<Record<"c1" | "c2" | "c3", Checksum>> };
 }>("expected.json");
@@ -38,7 +45,7 @@ describe("superblocks", () => {
       [357, 1400000, 1],
       [17541, 96997, 25],
     ]);
-    expect(delta.parts.map(({ inline, storedSize }) => inline?.length === storedSize)).toEqual([
+    expect(delta.parts.map(({ inline, storedSize }) => inline?.size === storedSize)).toEqual([
       true,
       true,
       true,
@@ -53,12 +60,14 @@ describe("superblocks", () => {
   });
 
   test("hand out the signatures around them", () => {
-    const { to, signatures } = parseSuperblock(deltaFile("good/scratch-c1-signed-wrapper"));
+    const file = deltaFile("good/scratch-c1-signed-wrapper");
+    const { to, signatures } = parseSuperblock(file);
     expect(to).toBe(c1);
     expect(signatures!.signatures.map(([method, { signature }]) => [method, signature])).toEqual([
       ["ostree.sign.ed25519", "aay"],
     ]);
-    expect(parseSuperblock(signatures!.signed).to).toBe(c1);
+    const { start, size } = signatures!.signed;
+    expect(parseSuperblock(file.subarray(start, start + size)).to).toBe(c1);
   });
 
   test("lie where ostree looks for them", () => {
@@ -73,6 +82,34 @@ describe("superblocks", () => {
     expect(fallbacks.map(({ type, contentSize }) => ({ type, contentSize }))).toEqual([
       { type: "file", contentSize: 1_400_000 },
     ]);
+  });
+
+  test("are read as the general reader of GVariants reads them", () => {
+    const good = deltaFile("good/scratch-c3-inline-3parts");
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: 1, max: 255 }), fc.boolean(), (seed, difference, atEnd) => {
+        const changed = good.slice();
+        // The framing, and the beginnings of everything, are near the end.
+        changed[good.length - 1 - (seed % (atEnd ? 64 : good.length))]! ^= difference;
+        let superblock: Superblock;
+        try {
+          superblock = parseSuperblock(changed);
+        } catch (error) {
+          expect(error).toBeInstanceOf(CfsError);
+          return;
+        }
+        const [metadata] = readGVariant(SUPERBLOCK, changed) as unknown as [[string, Variant][]];
+        const parts = metadata.flatMap(([, { signature, bytes }]) =>
+          signature === "(yay)" ? [Buffer.from(bytes).toString("hex")] : [],
+        );
+        const places = superblock.parts.flatMap(({ inline }) => inline ?? []);
+        const found = places.map(({ start, size }) =>
+          Buffer.from(changed).toString("hex", start, start + size),
+        );
+        expect(found).toEqual(parts);
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test("with any change are refused, or are as good as before", () => {
@@ -136,7 +173,8 @@ test("parts with any change are refused, and nothing is linked", async () => {
   const { superblock } = openDeltaFile(join(FIXTURES, "deltas/bad/01-uncompressed"));
   await using source = deltaSource("test", superblock);
   const [part] = superblock.parts;
-  const good = new Uint8Array(part!.inline!);
+  const { start, size } = part!.inline!;
+  const good = deltaFile("bad/01-uncompressed").slice(start, start + size);
   const changedPart = (bytes: Uint8Array<ArrayBuffer>): Delta => {
     const checksum = new Bun.CryptoHasher("sha256").update(bytes).digest("hex") as Checksum;
     return {

@@ -3,7 +3,7 @@ import { JSON_OPTION } from "./common.ts";
 
 export const DELTA_COMMAND: CommandSpec = {
   name: "delta",
-  summary: "Make static deltas in ostree repositories",
+  summary: "Make static deltas in ostree repositories, and look at them",
   subcommands: [
     {
       name: "create",
@@ -34,6 +34,25 @@ export const DELTA_COMMAND: CommandSpec = {
         JSON_OPTION,
       ],
       load: () => import("../commands/ostree/delta-create.ts"),
+    },
+    {
+      name: "inspect",
+      summary: "Show what a static delta holds: sizes, parts, operations, signatures",
+      description: "Every part is checked against its checksum. It needs no composefs repository.",
+      positionals: [
+        {
+          name: "PATH",
+          help: "The superblock of a delta, a delta in a single file, or an ostree repository",
+        },
+        {
+          name: "FROM",
+          optional: true,
+          help: "In a repository: ref or id of the commit that clients have, or `-` for a delta from nothing",
+        },
+        { name: "TO", optional: true, help: "In a repository: ref or id of the commit that it leads to" },
+      ],
+      options: [JSON_OPTION],
+      load: () => import("../commands/ostree/delta-inspect.ts"),
     },
   ],
 };

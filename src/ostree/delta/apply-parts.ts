@@ -11,7 +11,7 @@ import type { Superblock } from "./superblock.ts";
 export interface ApplyOptions {
   /** Threads. */
   readonly jobs: number;
-  /** Gets a part that is not in the superblock; several at a time. */
+  /** Gets a part; several at a time. */
   readonly readPart: (index: number, signal: AbortSignal) => Promise<StoredPart>;
   /** Told when a part is done: bytes of content of its objects. */
   readonly onPart?: (contentSize: number) => void;
@@ -42,8 +42,7 @@ export async function applyParts(
     while (next < parts.length && !abort.signal.aborted) {
       const index = next++;
       const part = parts[index]!;
-      const stored =
-        part.inline === undefined ? await options.readPart(index, abort.signal) : new Uint8Array(part.inline);
+      const stored = await options.readPart(index, abort.signal);
       const packed = await apply(repository, pool, handle, { ...part, index, stored });
       const made = unpackObjects(packed, repository.algorithm);
       for (const [i, object] of made.entries()) objects.set(part.objects[i]!.checksum, object);

@@ -1,27 +1,28 @@
 import { dirname, join } from "node:path";
 import { CfsError, withContext } from "../../errors.ts";
 import type { Fd } from "../../sys/fd.ts";
-import { O_NONBLOCK, O_RDONLY, open, pread } from "../../sys/file.ts";
+import { O_NONBLOCK, O_RDONLY, open } from "../../sys/file.ts";
 import { fstat, isRegular } from "../../sys/stat.ts";
 import type { OstreeSource } from "../source.ts";
+import { fileRange } from "./byte-range.ts";
 import type { Delta } from "./pull-delta.ts";
-import { detachedMetadataOf, parseSuperblock, type Superblock } from "./superblock.ts";
-
-/** Larger ones, with all parts inside, are better made with parts of their own. */
-const MAX_SUPERBLOCK_SIZE = 1024 * 1024 * 1024;
+import { detachedMetadataOf, readSuperblock, type Superblock } from "./superblock.ts";
 
 /**
- * Opens a delta in a file: a superblock with its parts beside it, or a single file with the parts inside.
+ * Opens a delta in a file: a superblock with its parts beside it, or a single file with the parts inside. Parts are
+ * read when they are asked for.
  * @throws CfsError NotFound, Corrupt
  */
 export function openDeltaFile(path: string): Delta {
+  const superblock = readHead(path);
   return {
-    superblock: parseSuperblock(readFile(path)),
+    superblock,
     async readPart(index) {
-      const part = join(dirname(path), String(index));
+      const place = superblock.parts[index]?.inline;
+      const part = place === undefined ? join(dirname(path), String(index)) : path;
       try {
         using file = openRegular(part);
-        return { fd: file.release() };
+        return { fd: file.release(), place };
       } catch (error) {
         throw withContext(`opening delta part ${index}`, error);
       }
@@ -29,19 +30,15 @@ export function openDeltaFile(path: string): Delta {
   };
 }
 
-function readFile(path: string): Uint8Array<ArrayBuffer> {
+function readHead(path: string): Superblock {
+  let opened: Fd;
   try {
-    using file = openRegular(path);
-    const { size } = fstat(file);
-    if (size > MAX_SUPERBLOCK_SIZE)
-      throw new CfsError("Unsupported", `${size} bytes are too many for a superblock`, {
-        hint: "make the delta without --inline",
-      });
-    const bytes = new Uint8Array(size);
-    return bytes.subarray(0, pread(file.fd, bytes, 0, path));
+    opened = openRegular(path);
   } catch (error) {
     throw withContext("opening delta", error);
   }
+  using file = opened;
+  return readSuperblock(fileRange(file, fstat(file).size));
 }
 
 function openRegular(path: string): Fd {

@@ -8,9 +8,12 @@ import { readGVariant } from "../gvariant.ts";
 import { offsetWidth } from "../gvariant-type.ts";
 import { MAX_METADATA_SIZE, swap32, type XattrPair, xattrPairs } from "../objects.ts";
 import { type ByteRange, fileRange, memoryRange, PIECE, pieces, subRange } from "./byte-range.ts";
+import type { ByteLocation } from "./superblock-layout.ts";
 
-/** A part as it is stored: in memory, or in an open file that is closed when it has been read. */
-export type StoredPart = Uint8Array<ArrayBuffer> | { readonly fd: number };
+/** A part as it is stored: in memory, or in an open file, or a place in it, that is closed when it has been read. */
+export type StoredPart =
+  | Uint8Array<ArrayBuffer>
+  | { readonly fd: number; readonly place?: ByteLocation | undefined };
 
 export const UNCOMPRESSED = 0;
 export const XZ = 0x78;
@@ -38,6 +41,7 @@ export interface FileMode {
 
 /** What a part consists of: `(a(uuu)aa(ayay)ayay)`. */
 export interface PartContent extends Disposable {
+  readonly isCompressed: boolean;
   /** Owners and modes of files. */
   readonly modes: readonly FileMode[];
   /** Sets of extended attributes of files. */
@@ -75,13 +79,15 @@ export async function openPartContent(
   }
   const content = split(inflated);
   const resources = stack.move();
-  return { ...content, [Symbol.dispose]: () => resources.dispose() };
+  return { ...content, isCompressed: compression === XZ, [Symbol.dispose]: () => resources.dispose() };
 }
 
 function openStored(stored: StoredPart, stack: DisposableStack): ByteRange {
   if (!("fd" in stored)) return memoryRange(stored);
   const file = stack.use(new Fd(stored.fd, "delta part"));
-  return fileRange(file, fstat(file).size);
+  const whole = fileRange(file, fstat(file).size);
+  const { place } = stored;
+  return place === undefined ? whole : subRange(whole, place.start, place.size, "superblock");
 }
 
 function verify(range: ByteRange, expected: string): void {
@@ -130,7 +136,7 @@ function enlarged(memory: Buffer, used: number, needed: number): Buffer<ArrayBuf
 }
 
 /** Finds the four members of the payload without reading the data. */
-function split(payload: ByteRange): Omit<PartContent, keyof Disposable> {
+function split(payload: ByteRange): Omit<PartContent, keyof Disposable | "isCompressed"> {
   const { size } = payload;
   const width = offsetWidth(size, 0);
   const table = 3 * width;

@@ -15,7 +15,7 @@ import { countObjects, type Superblock } from "./superblock.ts";
 export interface Delta {
   readonly superblock: Superblock;
   /**
-   * A part that is not in the superblock: all of its file, at most `storedSize` bytes. It is verified afterwards.
+   * A part, be it in the superblock or a file of at most `storedSize` bytes. It is verified afterwards.
    * @param signal fires when the work has failed otherwise.
    */
   readonly readPart: (index: number, signal: AbortSignal) => Promise<StoredPart>;

@@ -1,16 +1,15 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { CHECKSUM_SIZE, type Checksum, checksumOf, computeChecksum } from "../checksum.ts";
-import { readGVariant, type Value, type Variant, writeGVariant } from "../gvariant.ts";
+import { type Value, type Variant, writeGVariant } from "../gvariant.ts";
 import { OBJECT_TYPES, type ObjectType, swap32, swap64 } from "../objects.ts";
+import type { ByteRange } from "./byte-range.ts";
+import { type ByteLocation, type DeltaSignatures, splitSuperblock } from "./superblock-layout.ts";
 
 /**
  * The head of a static delta (libostree's ostree-repo-static-delta-private.h): what it leads from and to, the new
  * commit, and what its parts contain. Numbers of bytes are in the byte order of the machine that made it.
  */
 export const SUPERBLOCK = "(a{sv}tayay(a{sv}aya(say)sstayay)aya(uayttay)a(yaytt))";
-/** Around it, when it is signed: magic, the superblock, signatures. */
-const SIGNED = "(taya{sv})";
-const SIGNED_MAGIC = "OSTSGNDT";
 const COMMIT = "(a{sv}aya(say)sstayay)";
 
 export const ENDIANNESS_KEY = "ostree.endianness";
@@ -32,8 +31,8 @@ export interface DeltaPart {
   readonly contentSize: number;
   /** What it makes, in this order. */
   readonly objects: readonly DeltaObject[];
-  /** The part itself, when it is in the superblock. */
-  readonly inline: Uint8Array | undefined;
+  /** Where the part is in the superblock's file; undefined when it has a file of its own. */
+  readonly inline: ByteLocation | undefined;
 }
 
 /** An object that has to be fetched on its own. */
@@ -42,17 +41,13 @@ export interface FallbackObject extends DeltaObject {
   readonly contentSize: number;
 }
 
-export interface DeltaSignatures {
-  /** What is signed: the superblock without its wrapper. */
-  readonly signed: Uint8Array;
-  /** By the name of the method, such as `ostree.sign.ed25519`: `aay`. */
-  readonly signatures: readonly (readonly [method: string, signatures: Variant])[];
-}
-
 export interface Superblock {
+  /** Without the parts in it. */
   readonly metadata: readonly (readonly [key: string, value: Variant])[];
   /** Seconds since 1970. */
   readonly timestamp: bigint;
+  /** Of the machine that made it. */
+  readonly byteOrder: "little" | "big";
   /** Undefined for a delta from nothing. */
   readonly from: Checksum | undefined;
   readonly to: Checksum;
@@ -74,25 +69,21 @@ type RawPart = readonly [
 type RawFallback = readonly [type: number, checksum: Uint8Array, size: bigint, content: bigint];
 
 /**
- * @param bytes the file; inline parts in the result are views of it.
+ * @param file of which parts are not read.
  * @throws CfsError Corrupt when it is malformed, or the commit in it is not the one it says; Unsupported for parts of
  *   a later version.
  */
-export function parseSuperblock(bytes: Uint8Array): Superblock {
+export function readSuperblock(file: ByteRange): Superblock {
   try {
-    return parse(bytes);
+    return parse(file);
   } catch (error) {
     throw withContext("static delta", error);
   }
 }
 
-function parse(bytes: Uint8Array): Superblock {
-  const signatures = unwrap(bytes);
-  const [metadata, timestamp, from, to, commitValue, , rawParts, rawFallbacks] = readGVariant(
-    SUPERBLOCK,
-    signatures?.signed ?? bytes,
-  ) as unknown as [
-    [string, Variant][],
+function parse(file: ByteRange): Superblock {
+  const { metadata, inlineParts, others, signatures } = splitSuperblock(file);
+  const [timestamp, from, to, commitValue, , rawParts, rawFallbacks] = others as unknown as [
     bigint,
     Uint8Array,
     Uint8Array,
@@ -114,15 +105,16 @@ function parse(bytes: Uint8Array): Superblock {
     });
   }
   const sizes = [...rawParts, ...rawFallbacks].flatMap(([, , size, content]) => [size, content]);
-  const order = byteOrder(metadata, sizes);
-  const inline = inlineParts(metadata);
+  const byteOrder = findByteOrder(metadata, sizes);
+  const order = (size: bigint) => sizeIn(byteOrder, size);
   return {
     metadata,
     timestamp: swap64(timestamp),
+    byteOrder,
     from: from.length === 0 ? undefined : checksumOf(from),
     to: expected,
     commit,
-    parts: rawParts.map((part, i) => parsePart(part, i, order, inline.get(i))),
+    parts: rawParts.map((part, i) => parsePart(part, i, order, inlineParts.get(i))),
     fallbacks: rawFallbacks.map(([type, checksum, size, content]) => ({
       type: objectType(type),
       checksum: checksumField(checksum, "of an object to be fetched on its own"),
@@ -137,22 +129,11 @@ function corrupt(message: string): CfsError {
   return new CfsError("Corrupt", message, { hint: "get the delta again, or pull without it" });
 }
 
-function unwrap(bytes: Uint8Array): DeltaSignatures | undefined {
-  const magic = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice(0, SIGNED_MAGIC.length);
-  if (magic !== SIGNED_MAGIC) return undefined;
-  const [, signed, signatures] = readGVariant(SIGNED, bytes) as unknown as [
-    bigint,
-    Uint8Array,
-    [string, Variant][],
-  ];
-  return { signed, signatures };
-}
-
 function parsePart(
   [version, checksum, size, content, names]: RawPart,
   index: number,
   order: (size: bigint) => number,
-  inline: Uint8Array | undefined,
+  inline: ByteLocation | undefined,
 ): DeltaPart {
   if (version > PART_VERSION) {
     throw new CfsError("Unsupported", `its part ${index} has the too new version ${swap32(version)}`, {
@@ -194,18 +175,6 @@ function checksumField(bytes: Uint8Array, what: string): Checksum {
   return checksumOf(bytes);
 }
 
-/** Parts in the superblock are values `(yay)` of its metadata, by keys that end in their numbers. */
-function inlineParts(metadata: readonly (readonly [string, Variant])[]): Map<number, Uint8Array> {
-  const parts = new Map<number, Uint8Array>();
-  for (const [key, { signature, bytes }] of metadata) {
-    const number = /^deltas\/.*\/(\d{1,9})$/.exec(key)?.[1];
-    if (number === undefined) continue;
-    if (signature !== "(yay)") throw corrupt(`${key} is of the type '${signature}' instead of '(yay)'`);
-    parts.set(Number(number), bytes);
-  }
-  return parts;
-}
-
 /** Key, in the metadata, of what is kept beside the new commit. @param directory of the delta in a repository. */
 export function detachedKey(directory: string): string {
   return `${directory}/commitmeta`;
@@ -224,22 +193,22 @@ const BIG = 0x42;
  * How to read numbers of bytes. Old generators don't say it; in the wrong order sizes are so large that there is no
  * doubt.
  */
-function byteOrder(
+function findByteOrder(
   metadata: readonly (readonly [string, Variant])[],
   sizes: readonly bigint[],
-): (size: bigint) => number {
+): "little" | "big" {
   const value = metadata.find(([key]) => key === ENDIANNESS_KEY)?.[1];
   const sum = (values: readonly bigint[]) => values.reduce((total, size) => total + size, 0n);
-  let isBig: boolean;
-  if (value === undefined) isBig = sum(sizes.map(swap64)) < sum(sizes);
-  else if (value.signature === "y" && (value.value === LITTLE || value.value === BIG)) {
-    isBig = value.value === BIG;
-  } else throw corrupt(`${ENDIANNESS_KEY} is neither 'l' nor 'B'`);
-  return (size) => {
-    const bytes = isBig ? swap64(size) : size;
-    if (bytes > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`a size of ${bytes} bytes is impossible`);
-    return Number(bytes);
-  };
+  if (value === undefined) return sum(sizes.map(swap64)) < sum(sizes) ? "big" : "little";
+  if (value.signature === "y" && value.value === LITTLE) return "little";
+  if (value.signature === "y" && value.value === BIG) return "big";
+  throw corrupt(`${ENDIANNESS_KEY} is neither 'l' nor 'B'`);
+}
+
+function sizeIn(order: "little" | "big", size: bigint): number {
+  const bytes = order === "big" ? swap64(size) : size;
+  if (bytes > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`a size of ${bytes} bytes is impossible`);
+  return Number(bytes);
 }
 
 /** Numbers of objects that a delta brings, the commit included. */

@@ -1,9 +1,10 @@
 import { CfsError } from "../../errors.ts";
 import { type Checksum, computeChecksum } from "../checksum.ts";
 import type { ObjectLookup } from "../commit-table.ts";
+import { memoryRange } from "../delta/byte-range.ts";
 import { deltaDirectory } from "../delta/names.ts";
 import type { Delta } from "../delta/pull-delta.ts";
-import { parseSuperblock, type Superblock } from "../delta/superblock.ts";
+import { readSuperblock, type Superblock } from "../delta/superblock.ts";
 import { parseCommit } from "../objects.ts";
 import type { OfferedDelta, RemoteRepository } from "./remote-repository.ts";
 
@@ -47,8 +48,12 @@ export async function findDelta(
   if (isLessByObjects(superblock, local)) return undefined;
   return {
     superblock,
-    readPart: (index, signal) =>
-      remote.deltaFile(directory, String(index), superblock.parts[index]!.storedSize, signal),
+    readPart: async (index, signal) => {
+      const { inline, storedSize } = superblock.parts[index]!;
+      return inline === undefined
+        ? await remote.deltaFile(directory, String(index), storedSize, signal)
+        : bytes.slice(inline.start, inline.start + inline.size);
+    },
   };
 }
 
@@ -75,7 +80,7 @@ function parseOffered(
       },
     );
   }
-  const superblock = parseSuperblock(bytes);
+  const superblock = readSuperblock(memoryRange(bytes));
   if (superblock.to === to && superblock.from === from) return superblock;
   throw new CfsError("Corrupt", `the static delta to ${to} is one to ${superblock.to}`);
 }

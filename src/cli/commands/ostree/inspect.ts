@@ -1,7 +1,11 @@
-import { formatMetadataValue, formatTimestamp, valueJson } from "../../../ostree/commit-text.ts";
+import {
+  dictionaryJson,
+  formatMetadataValue,
+  formatTimestamp,
+  valueJson,
+} from "../../../ostree/commit-text.ts";
 import { commitOfTable, describeObject, objectTypes } from "../../../ostree/describe-objects.ts";
 import { parseDetachedMetadata, readDetachedMetadata } from "../../../ostree/detached-metadata.ts";
-import type { Variant } from "../../../ostree/gvariant.ts";
 import { commitOfStreamName } from "../../../ostree/names.ts";
 import type { Commit } from "../../../ostree/objects.ts";
 import { openResolvedCommit } from "../../../ostree/resolve.ts";
@@ -32,10 +36,6 @@ function printCommit({ out }: Context, stored: StoredCommit, commit: Commit): vo
   for (const text of [commit.subject, commit.body]) {
     if (text !== "") out.line(`\n${text}`);
   }
-}
-
-function dictionaryJson(entries: readonly (readonly [string, Variant])[]): object {
-  return Object.fromEntries(entries.map(([key, value]) => [key, valueJson(value)]));
 }
 
 /** Object by object: there may be very many. */
