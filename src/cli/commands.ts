@@ -6,6 +6,7 @@ import { OCI_COMMAND } from "./specs/oci.ts";
 import { OSTREE_COMMAND } from "./specs/ostree.ts";
 import { PUBLISHED_COMMANDS } from "./specs/published.ts";
 import { REPOSITORY_COMMANDS } from "./specs/repository.ts";
+import { SEEING_COMMANDS } from "./specs/seeing.ts";
 import type { CommandSpec } from "./tree.ts";
 
 /** Every command there is. A new group gets a file in `specs/` and a line here. */
@@ -16,6 +17,7 @@ export const ROOT: CommandSpec = {
     ...REPOSITORY_COMMANDS,
     ...DIRECTORY_COMMANDS,
     DIFF_COMMAND,
+    ...SEEING_COMMANDS,
     MKCOMPOSEFS_COMMAND,
     COMPOSEFS_INFO_COMMAND,
     ...PUBLISHED_COMMANDS,

@@ -1,7 +1,10 @@
 import { type Algorithm, SHA256, SHA512 } from "../verity/digest.ts";
 
 /** Suffix of `trusted.overlay.metacopy`, as it stands in the image before the value. */
-const METACOPY = "overlay.metacopy";
+const METACOPY = Buffer.from("overlay.metacopy", "latin1");
+
+/** Bytes from the beginning of what is looked for to the digest: who reads an image in pieces lets them overlap so far. */
+export const METACOPY_SPAN = METACOPY.length + 4;
 
 /**
  * Shows the digest of every object that an image of ours refers to, without parsing the image: it looks for the
@@ -17,7 +20,7 @@ export function scanObjectDigests(
 ): void {
   const bytes = Buffer.from(image.buffer, image.byteOffset, image.length);
   const valueHeader = (0x00 << 24) | ((algorithm.size + 4) << 16) | (0x00 << 8) | algorithm.kernelId;
-  for (let at = bytes.indexOf(METACOPY, 0, "latin1"); at >= 0; at = bytes.indexOf(METACOPY, at, "latin1")) {
+  for (let at = bytes.indexOf(METACOPY); at >= 0; at = bytes.indexOf(METACOPY, at)) {
     at += METACOPY.length;
     const end = at + 4 + algorithm.size;
     if (end <= bytes.length && bytes.readUInt32BE(at) === valueHeader && visit(bytes, at + 4) === false)

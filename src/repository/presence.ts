@@ -66,7 +66,7 @@ export class ObjectChecklist {
       name[0] = prefix;
       let left = wanted[prefix]! * MAX_LISTED_RATIO;
       visitNames(directory, (bytes, start) => {
-        if (parseHex(bytes, start, name)) {
+        if (parseObjectName(bytes, start, name)) {
           const index = this.#wanted.find(name, 0);
           if (index >= 0) found[index] = 1;
         }
@@ -85,8 +85,11 @@ export class ObjectChecklist {
   }
 }
 
-/** Decodes the name that begins at `start` into `out` from its second byte on; false when it is no object's name. */
-function parseHex(bytes: Uint8Array, start: number, out: Uint8Array): boolean {
+/**
+ * Decodes the name of a file in a directory of `objects/`, which begins at `start` and ends with NUL, into `out` from its
+ * second byte on; false when it is no object's name.
+ */
+export function parseObjectName(bytes: Uint8Array, start: number, out: Uint8Array): boolean {
   let at = start;
   for (let i = 1; i < out.length; i++, at += 2) {
     const high = HEX_VALUES[bytes[at]!]!;

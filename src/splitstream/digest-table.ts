@@ -10,14 +10,18 @@ export class DigestTable {
   readonly #size: number;
   #digests: Buffer<ArrayBuffer>;
   /** Open addressing; the first bytes of a digest are as good as any hash of it. */
-  #slots = new Int32Array(1024).fill(EMPTY);
+  #slots: Int32Array;
   #length = 0;
   readonly #one: Buffer;
 
-  /** @param size of a digest in bytes. */
-  constructor(size: number) {
+  /**
+   * @param size of a digest in bytes.
+   * @param expected how many there will be, as far as that is known: growing takes three times the memory for a moment.
+   */
+  constructor(size: number, expected = 512) {
     this.#size = size;
-    this.#digests = Buffer.alloc(512 * size);
+    this.#digests = Buffer.alloc(Math.max(1, expected) * size);
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(512, expected) * 2))).fill(EMPTY);
     this.#one = Buffer.alloc(size);
   }
 

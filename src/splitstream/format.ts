@@ -164,6 +164,12 @@ export function parseNamedRefs(plain: Uint8Array, streamRefs: ObjectIdTable): Ma
   return refs;
 }
 
+/** @param what for the error when the length is no multiple of the digest size. */
+export function checkTable({ start, end }: Range, algorithm: Algorithm, what: string): void {
+  if ((end - start) % algorithm.size !== 0)
+    throw corrupt(`Error reading ${what}: its length is no multiple of a digest`);
+}
+
 /** A table of digests as it stands in the file, decoded on demand: a layer may have a million of them. */
 export class ObjectIdTable implements Iterable<ObjectId> {
   readonly length: number;
@@ -173,8 +179,7 @@ export class ObjectIdTable implements Iterable<ObjectId> {
 
   /** @param what for the error when the length is no multiple of the digest size. */
   constructor(bytes: Uint8Array, algorithm: Algorithm, what: string) {
-    if (bytes.length % algorithm.size !== 0)
-      throw corrupt(`Error reading ${what}: its length is no multiple of a digest`);
+    checkTable({ start: 0, end: bytes.length }, algorithm, what);
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#size = algorithm.size;
     this.length = bytes.length / algorithm.size;

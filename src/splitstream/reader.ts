@@ -2,6 +2,7 @@ import { type Decompressor, decompressor } from "../compress/sync.ts";
 import { CfsError, withContext } from "../errors.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
 import {
+  checkTable,
   HEADER_SIZE,
   INFO_SIZE,
   type Info,
@@ -26,6 +27,9 @@ export function memorySource(bytes: Uint8Array): RandomAccess {
 /** A piece of the rebuilt stream; inline bytes are valid until the next piece is asked for. */
 export type Chunk = { readonly inline: Uint8Array } | { readonly object: ObjectId; readonly index: number };
 
+const OBJECT_REFS = "object references";
+/** A multiple of the size of every digest. */
+const TABLE_STEP = 64 * 1024;
 const INPUT_STEP = 128 * 1024;
 const WINDOW = 256 * 1024;
 /** A manifest names its config and layers, an image its variants: 16 MiB is far more than any use. */
@@ -39,17 +43,45 @@ const MAX_NAMED_REFS = 16 * 1024 * 1024;
 export class SplitstreamReader {
   readonly #source: RandomAccess;
   readonly #info: Info;
+  readonly #algorithm: Algorithm;
   readonly streamRefs: ObjectIdTable;
-  readonly objectRefs: ObjectIdTable;
+  #objectRefs: ObjectIdTable | undefined;
   readonly namedRefs: ReadonlyMap<string, ObjectId>;
 
   constructor(source: RandomAccess, algorithm: Algorithm) {
     this.#source = source;
+    this.#algorithm = algorithm;
     const infoRange = parseHeader(source.read(0, Math.min(HEADER_SIZE, source.size)), algorithm, source.size);
     this.#info = parseInfo(source.read(infoRange.start, INFO_SIZE), source.size);
     this.streamRefs = this.#table(this.#info.streamRefs, algorithm, "splitstream references");
-    this.objectRefs = this.#table(this.#info.objectRefs, algorithm, "object references");
+    checkTable(this.#info.objectRefs, algorithm, OBJECT_REFS);
     this.namedRefs = parseNamedRefs(this.#inflateNamedRefs(), this.streamRefs);
+  }
+
+  /** Read when it is first asked for, and kept. */
+  get objectRefs(): ObjectIdTable {
+    this.#objectRefs ??= this.#table(this.#info.objectRefs, this.#algorithm, OBJECT_REFS);
+    return this.#objectRefs;
+  }
+
+  /** How many objects the stream refers to. */
+  get objectCount(): number {
+    const { start, end } = this.#info.objectRefs;
+    return (end - start) / this.#algorithm.size;
+  }
+
+  /**
+   * Shows the digests of the objects without holding all of them in memory.
+   * @param visit gets bytes, valid until it returns, and where in them a digest begins.
+   */
+  visitObjectRefs(visit: (bytes: Buffer, offset: number) => void): void {
+    const { size } = this.#algorithm;
+    const { start, end } = this.#info.objectRefs;
+    for (let at = start; at < end; at += TABLE_STEP) {
+      const piece = this.#source.read(at, Math.min(TABLE_STEP, end - at));
+      const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+      for (let offset = 0; offset < bytes.length; offset += size) visit(bytes, offset);
+    }
   }
 
   /** Eight characters that say what the stream holds. */

@@ -116,6 +116,11 @@ export function tryFstatat(
   return callStatx(dirfd, scratchPath(path), flags, out);
 }
 
+/** As `tryFstatat`, for a name that is in memory already. @param path ends with NUL. */
+export function tryFstatatBytes(dirfd: number, path: Uint8Array, out: FileStatus): number {
+  return callStatx(dirfd, path, AT_SYMLINK_NOFOLLOW, out);
+}
+
 /** As `tryFstatat`, for an open file. */
 export function tryFstat(fd: number, out: FileStatus): number {
   return callStatx(fd, emptyPath, AT_EMPTY_PATH, out);
