@@ -345,8 +345,9 @@ function* xattrDifferences(list: readonly Xattr[], wanted: readonly Xattr[]): Ge
     isSame = false;
     yield what.replace("%", () => `the xattr ${display(name)}`);
   }
+  if (!isSame) return;
   const wrong = wanted.findIndex(({ name }, i) => name !== list[i]!.name);
-  if (isSame && wrong >= 0)
+  if (wrong >= 0)
     yield `the xattr ${display(list[wrong]!.name)} stands where ${display(wanted[wrong]!.name)} belongs`;
 }
 
