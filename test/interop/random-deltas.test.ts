@@ -89,7 +89,7 @@ function writePair(directory: string, index: number, choices: Choices): [Written
 }
 
 /** Regular files of an image of the reference, in directories. */
-function unpack(root: Directory, repository: string, path: Uint8Array): void {
+function unpack(root: Directory, repository: string, path: Buffer): void {
   mkdirSync(path);
   for (const [name, node] of root.entries) {
     const inner = Buffer.concat([path, bytesOf(`/${name}`)]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 const FIXTURES = join(import.meta.dir, "../../../fixtures/oci-delta");
 
 /** Unpacks recorded deltas, with the images that they are between. */
-export function unpackFixture(name: "bad" | "cases", directory: string): void {
+export function unpackFixture(name: "bad" | "cases" | "creator", directory: string): void {
   const tar = Bun.zstdDecompressSync(readFileSync(join(FIXTURES, `${name}.tar.zst`)));
   const command = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-C", directory];
   const { exitCode, stderr } = Bun.spawnSync(command, { stdin: tar });

@@ -111,11 +111,19 @@ function smallerPatch(
   young: Uint8Array,
   operations: Uint8Array,
 ): Uint8Array | undefined {
-  if (old.length > MAX_PREFIX_USED || young.length > MAX_PREFIX_USED) return undefined;
+  if (old.length > MAX_PREFIX_USED || young.length > MAX_PREFIX_USED || isDictionary(old)) return undefined;
   const params = { [constants.ZSTD_c_compressionLevel]: 19 };
   const limit = zstdCompressSync(operations, { params }).length * CONTEXT_SHARE;
-  // Bytes that begin like a dictionary would be read as one; one more byte in front changes nothing else.
-  const dictionary = Buffer.concat([new Uint8Array(1), old]);
-  const patch = zstdCompressSync(young, { params, dictionary });
+  const patch = zstdCompressSync(young, { params, dictionary: old });
   return patch.length < limit ? patch : undefined;
+}
+
+/** How dictionaries of zstd begin (RFC 8878 §5). */
+const DICTIONARY_MAGIC = 0xec30a437;
+
+/** Whether the compressor would take bytes for a dictionary, instead of a prefix. */
+function isDictionary(bytes: Uint8Array<ArrayBufferLike>): boolean {
+  return (
+    bytes.length >= 4 && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) === DICTIONARY_MAGIC
+  );
 }
