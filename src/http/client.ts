@@ -1,4 +1,3 @@
-import type { ClientRequest, IncomingMessage } from "node:http";
 import { getCACertificates } from "node:tls";
 import { version } from "../../package.json" with { type: "json" };
 import { withContext } from "../errors.ts";
@@ -6,6 +5,7 @@ import { Connections, type TlsSettings } from "./connections.ts";
 import { cancelled, isBroken, RequestError, transportError } from "./errors.ts";
 import { Exchange, type RequestBody } from "./exchange.ts";
 import { Reply } from "./reply.ts";
+import type { ReplyHead } from "./reply-head.ts";
 import type { ConnectionSettings, TlsFiles } from "./settings.ts";
 
 const USER_AGENT = `cfsctl/${version}`;
@@ -93,13 +93,13 @@ export class HttpClient {
     try {
       for (;;) {
         if (signal.aborted) throw cancelled(signal);
-        const exchange = new Exchange(this.#open(request, proxy));
+        const exchange = this.#open(request, proxy);
         const onAbort = () => exchange.abort(cancelled(signal));
         signal.addEventListener("abort", onAbort, { once: true });
         const release = () => signal.removeEventListener("abort", onAbort);
         try {
-          const message = await this.#answered(exchange, request);
-          return new Reply(exchange, message, url, this.#timeouts, failure, release);
+          const head = await this.#answered(exchange, request);
+          return new Reply(exchange, head, url, this.#timeouts, failure, release);
         } catch (error) {
           release();
           // the server was about to close the connection: a new one will do
@@ -113,24 +113,26 @@ export class HttpClient {
     }
   }
 
-  #open({ method, url, headers, body }: HttpRequest, proxy: string | undefined): ClientRequest {
+  #open({ method, url, headers, body }: HttpRequest, proxy: string | undefined): Exchange {
     const head = {
       method,
+      url,
       headers: {
         "User-Agent": USER_AGENT,
         ...headers,
         ...(body === undefined ? {} : { "Content-Length": String(body.size) }),
       },
     };
-    return this.#connections.request(url, head, {
+    const route = this.#connections.route(url, {
       proxy,
       tls: () => this.#tls(url),
       proxyTls: () => ({ ca: trusted(NO_FILES), rejectUnauthorized: true }),
     });
+    return new Exchange(route, head);
   }
 
   /** Sends a request, and waits for the head of the reply. */
-  async #answered(exchange: Exchange, { url, body, slow }: HttpRequest): Promise<IncomingMessage> {
+  async #answered(exchange: Exchange, { url, body, slow }: HttpRequest): Promise<ReplyHead> {
     const limit = slow === true ? this.#timeouts.finish : this.#timeouts.reply;
     const silent = () =>
       exchange.abort(
@@ -201,8 +203,8 @@ function trusted({ ca, isComplete }: TlsFiles): string[] {
   return ca.length === 0 ? systemAuthorities : [...systemAuthorities, ...ca];
 }
 
-function isRedirection({ status, headers }: Reply): boolean {
-  return [301, 302, 303, 307, 308].includes(status) && headers.has("location");
+function isRedirection(reply: Reply): boolean {
+  return [301, 302, 303, 307, 308].includes(reply.status) && reply.headers.has("location");
 }
 
 /** Where a reply sends us on to. @throws CfsError Network when we don't follow */

@@ -1,22 +1,12 @@
-import http from "node:http";
-import https from "node:https";
+import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import { TunnelAgent } from "./tunnel.ts";
+import { addressOf, connectThrough, connectTo } from "./connect.ts";
+import { Connection } from "./connection.ts";
 
-/** Far more than are used at a time; a request that waits for a connection runs out of time. */
+/** To one server at a time; who wants more waits. */
 const MAX_CONNECTIONS = 64;
-const MAX_IDLE_CONNECTIONS = 8;
 /** Milliseconds after which a connection that isn't used is closed. */
 const IDLE_TIME = 15_000;
-/** Bytes of a reply's head. Those that send us on to a storage have long ones. */
-const MAX_HEAD = 64 * 1024;
-/** Milliseconds after which another address of a host is tried. */
-const NEXT_ADDRESS = 1000;
-
-export interface RequestHead {
-  readonly method: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
 
 /** What is known about a server before it is connected to. */
 export type TlsSettings = Pick<ConnectionOptions, "ca" | "cert" | "key" | "rejectUnauthorized">;
@@ -29,77 +19,117 @@ export interface Server {
   readonly proxyTls: () => TlsSettings;
 }
 
-/** Connections of one client. They are kept for further requests to the same server by the same way. */
+/**
+ * Connections of one client. They are kept for further requests to the same server by the same way. Nothing is left to
+ * the environment: neither proxies nor how TLS is verified.
+ */
 export class Connections {
-  readonly #agents = new Map<string, http.Agent>();
+  readonly #routes = new Map<string, Route>();
 
   constructor() {
     // it has no effect here, but node:tls would warn of one
     delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
   }
 
-  /** A request that has not been sent yet. Nothing is left to the environment: neither proxies nor how TLS is verified. */
-  request(url: URL, { method, headers }: RequestHead, server: Server): http.ClientRequest {
-    const proxy = server.proxy === undefined ? undefined : new URL(server.proxy);
-    const isForwarded = proxy !== undefined && url.protocol === "http:";
-    const target = isForwarded ? proxy : url;
-    return (target.protocol === "https:" ? https : http).request({
-      method,
-      ...addressOf(target),
-      path: isForwarded ? absoluteForm(url) : `${url.pathname}${url.search}`,
-      headers: {
-        Host: url.host,
-        ...authorization("Authorization", url),
-        ...headers,
-        ...(isForwarded ? authorization("Proxy-Authorization", proxy) : {}),
-      },
-      agent: this.#agent(url, proxy, server),
-      maxHeaderSize: MAX_HEAD,
-    });
-  }
-
-  #agent(url: URL, proxy: URL | undefined, server: Server): http.Agent {
-    const key = `${url.origin} ${proxy?.href ?? ""}`;
-    let agent = this.#agents.get(key);
-    if (agent === undefined) {
-      agent = newAgent(url, proxy, server);
-      this.#agents.set(key, agent);
+  /** The way to a server, which is the same for all of its URLs. */
+  route(url: URL, server: Server): Route {
+    const key = server.proxy === undefined ? url.origin : `${url.origin} ${server.proxy}`;
+    let route = this.#routes.get(key);
+    if (route === undefined) {
+      route = new Route(url, server);
+      this.#routes.set(key, route);
     }
-    return agent;
+    return route;
   }
 }
 
-function newAgent(url: URL, proxy: URL | undefined, { tls, proxyTls }: Server): http.Agent {
-  const options = {
-    keepAlive: true,
-    maxSockets: MAX_CONNECTIONS,
-    maxFreeSockets: MAX_IDLE_CONNECTIONS,
-    timeout: IDLE_TIME,
-    autoSelectFamilyAttemptTimeout: NEXT_ADDRESS,
-  };
-  if (url.protocol === "http:")
-    return proxy?.protocol === "https:"
-      ? new https.Agent({ ...options, ...proxyTls() })
-      : new http.Agent(options);
-  if (proxy === undefined) return new https.Agent({ ...options, ...tls() });
-  const connection = {
-    ...addressOf(proxy),
-    headers: authorization("Proxy-Authorization", proxy),
-    ...(proxy.protocol === "https:" ? proxyTls() : {}),
-  };
-  return new TunnelAgent({ ...options, ...tls() }, proxy.protocol === "https:" ? https : http, connection);
-}
+/** A way to a server, and the connections that go there. */
+export class Route {
+  readonly #connect: () => Socket | Promise<Socket>;
+  readonly #proxy: URL | undefined;
+  #open = 0;
+  readonly #idle: { readonly connection: Connection; readonly since: number }[] = [];
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  readonly #waiting: (() => void)[] = [];
 
-function addressOf({ hostname, port, protocol }: URL): { host: string; port: number } {
-  return {
-    host: hostname.replace(/^\[|\]$/g, ""),
-    port: port === "" ? (protocol === "https:" ? 443 : 80) : Number(port),
-  };
-}
+  constructor(url: URL, { proxy: proxyUrl, tls, proxyTls }: Server) {
+    const isSecure = url.protocol === "https:";
+    const proxy = proxyUrl === undefined ? undefined : new URL(proxyUrl);
+    this.#proxy = isSecure ? undefined : proxy;
+    const direct = proxy ?? url;
+    const firstTls = proxy === undefined ? tls : proxyTls;
+    const connect = () => connectTo(addressOf(direct), direct.protocol === "https:" ? firstTls() : undefined);
+    this.#connect =
+      proxy !== undefined && isSecure
+        ? async () =>
+            connectThrough(
+              await connect(),
+              addressOf(url),
+              authorization("Proxy-Authorization", proxy),
+              tls(),
+            )
+        : connect;
+  }
 
-/** How proxies want it (RFC 9112, 3.2.2). */
-function absoluteForm({ protocol, host, pathname, search }: URL): string {
-  return `${protocol}//${host}${pathname}${search}`;
+  /** What stands in the first line of a request, and the headers that belong to the way. */
+  target(url: URL): { readonly target: string; readonly headers: Readonly<Record<string, string>> } {
+    const path = `${url.pathname}${url.search}`;
+    const headers = { Host: url.host, ...authorization("Authorization", url) };
+    if (this.#proxy === undefined) return { target: path, headers };
+    // How proxies want it (RFC 9112, 3.2.2).
+    const target = `${url.protocol}//${url.host}${path}`;
+    return { target, headers: { ...headers, ...authorization("Proxy-Authorization", this.#proxy) } };
+  }
+
+  /** A connection, new or kept; it has to be given back or destroyed. */
+  async take(): Promise<Connection> {
+    for (;;) {
+      const kept = this.#idle.pop();
+      if (kept !== undefined) return kept.connection;
+      if (this.#open < MAX_CONNECTIONS) return await this.#newConnection();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  giveBack(connection: Connection): void {
+    if (!connection.isUsable) return;
+    connection.rest();
+    this.#idle.push({ connection, since: performance.now() });
+    this.#closing ??= this.#closeLater();
+    this.#waiting.shift()?.();
+  }
+
+  async #newConnection(): Promise<Connection> {
+    this.#open++;
+    const closed = () => {
+      this.#open--;
+      this.#waiting.shift()?.();
+    };
+    let socket: Socket | Promise<Socket>;
+    try {
+      socket = this.#connect();
+      if (socket instanceof Promise) socket = await socket;
+    } catch (error) {
+      closed();
+      throw error;
+    }
+    const connection = new Connection(socket, () => {
+      const index = this.#idle.findIndex((kept) => kept.connection === connection);
+      if (index >= 0) this.#idle.splice(index, 1);
+      closed();
+    });
+    return connection;
+  }
+
+  #closeLater(): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(() => {
+      const limit = performance.now() - IDLE_TIME;
+      for (const { connection, since } of [...this.#idle]) if (since <= limit) connection.destroy();
+      this.#closing = this.#idle.length > 0 ? this.#closeLater() : undefined;
+    }, IDLE_TIME);
+    timer.unref();
+    return timer;
+  }
 }
 
 /** Name and password of a URL as a header. */

@@ -76,7 +76,7 @@ export function isBroken(error: unknown): boolean {
   return BROKEN.has(codeOf(error));
 }
 
-/** Says in one sentence what `node:http` reported for a request that got no reply, or lost its connection. */
+/** Says in one sentence what the system reported for a request that got no reply, or lost its connection. */
 export function transportError(url: URL, error: unknown, advice: Advice): CfsError {
   if (error instanceof CfsError) return error;
   const code = codeOf(error);
@@ -113,7 +113,7 @@ const NETWORK_ERRORS: ReadonlyMap<string, string> = new Map([
   ["EHOSTUNREACH", "the host can't be reached"],
   ["ENETUNREACH", "the network can't be reached"],
   ["EAI_AGAIN", "the host name can't be resolved at present"],
-  ["HPE_HEADER_OVERFLOW", "the head of its reply is too long"],
+  ["ERR_HTTP_HEAD_TOO_LONG", "the head of its reply is too long"],
 ]);
 
 function codeOf(error: unknown): string {

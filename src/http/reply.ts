@@ -1,39 +1,55 @@
-import type { IncomingMessage } from "node:http";
 import type { CfsError } from "../errors.ts";
 import type { Timeouts } from "./client.ts";
 import { cancelled, RequestError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import type { ReplyHead } from "./reply-head.ts";
 
 /** Bodies up to this size are read to their end, so that the connection can be used again. */
 const MAX_DISCARDED = 64 * 1024;
 
+export interface Beginning {
+  readonly parts: readonly Uint8Array[];
+  /** Bytes of all parts. */
+  readonly size: number;
+  readonly isWhole: boolean;
+}
+
 /** What a server answered. Its body has to be read to the end, left early or discarded, once. */
 export class Reply {
   readonly status: number;
-  readonly headers: Headers;
   /** Where it came from, after redirections. */
   readonly url: URL;
+  readonly #head: ReplyHead;
+  #headers: Headers | undefined;
   readonly #exchange: Exchange;
   readonly #timeouts: Timeouts;
   readonly #failure: (error: unknown) => CfsError;
   readonly #release: () => void;
+  /** Milliseconds spent waiting for the server, not those of whoever takes the pieces, and the bytes of that time. */
+  #waited = 0;
+  #received = 0;
 
   /** @param failure says what a broken connection means; @param release what is done when the body is done with. */
   constructor(
     exchange: Exchange,
-    message: IncomingMessage,
+    head: ReplyHead,
     url: URL,
     timeouts: Timeouts,
     failure: (error: unknown) => CfsError,
     release: () => void,
   ) {
-    this.status = message.statusCode ?? 0;
-    this.headers = headersOf(message);
+    this.status = head.status;
+    this.#head = head;
     this.url = url;
     this.#exchange = exchange;
     this.#timeouts = timeouts;
     this.#failure = failure;
     this.#release = release;
+  }
+
+  get headers(): Headers {
+    this.#headers ??= headersOf(this.#head);
+    return this.#headers;
   }
 
   /** Bytes of the body, if the server says so. */
@@ -53,45 +69,87 @@ export class Reply {
    * @throws CfsError Network when the connection breaks or is too slow, Cancelled
    */
   async *chunks(): AsyncGenerator<Uint8Array, void, void> {
-    const { speedWindow, lowSpeed } = this.#timeouts;
-    const tooSlow = new RequestError("Network", `${this.url.host}: the transfer is too slow`, {
-      transient: true,
-      hint: "check the network, or try again later",
-    });
-    // Only time spent waiting for the server counts, not that of whoever takes the pieces.
-    let waited = 0;
-    let received = 0;
-    let finished = false;
+    let isRead = false;
     try {
       for (;;) {
-        const started = performance.now();
-        const timer = setTimeout(() => this.#exchange.abort(tooSlow), speedWindow - waited);
-        let piece: Uint8Array | undefined;
-        try {
-          piece = await this.#exchange.read();
-        } catch (error) {
-          throw this.#failure(error);
-        } finally {
-          clearTimeout(timer);
-        }
+        const piece = await this.#next();
         if (piece === undefined) {
-          finished = true;
+          isRead = true;
           return;
-        }
-        received += piece.length;
-        waited += performance.now() - started;
-        if (waited >= speedWindow) {
-          if (received < (lowSpeed * speedWindow) / 1000) throw tooSlow;
-          waited = 0;
-          received = 0;
         }
         yield piece;
         release(piece);
       }
     } finally {
       this.#release();
-      if (!finished) this.#exchange.abort(cancelled(AbortSignal.abort()));
+      if (!isRead) this.#leave();
     }
+  }
+
+  /**
+   * The beginning of the body, in parts that stay valid: all of it, or somewhat more than `max` bytes, after which
+   * `chunks` gives the rest.
+   * @throws CfsError Network, Cancelled
+   */
+  async beginning(max: number): Promise<Beginning> {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    try {
+      while (size <= max) {
+        const piece = await this.#next();
+        if (piece === undefined) {
+          this.#release();
+          return { parts, size, isWhole: true };
+        }
+        parts.push(piece);
+        size += piece.length;
+      }
+      return { parts, size, isWhole: false };
+    } catch (error) {
+      this.#release();
+      this.#leave();
+      throw error;
+    }
+  }
+
+  #leave(): void {
+    this.#exchange.abort(cancelled(AbortSignal.abort()));
+  }
+
+  /** The next piece of the body; undefined at its end. */
+  async #next(): Promise<Uint8Array | undefined> {
+    const piece =
+      this.#exchange.tryRead() ?? (this.#exchange.isRead ? undefined : await this.#waitForPiece());
+    if (piece === undefined) return undefined;
+    const { speedWindow, lowSpeed } = this.#timeouts;
+    this.#received += piece.length;
+    if (this.#waited >= speedWindow) {
+      if (this.#received < (lowSpeed * speedWindow) / 1000) throw this.#tooSlow();
+      this.#waited = 0;
+      this.#received = 0;
+    }
+    return piece;
+  }
+
+  async #waitForPiece(): Promise<Uint8Array | undefined> {
+    const started = performance.now();
+    const abort = () => this.#exchange.abort(this.#tooSlow());
+    const timer = setTimeout(abort, this.#timeouts.speedWindow - this.#waited);
+    try {
+      return await this.#exchange.read();
+    } catch (error) {
+      throw this.#failure(error);
+    } finally {
+      clearTimeout(timer);
+      this.#waited += performance.now() - started;
+    }
+  }
+
+  #tooSlow(): RequestError {
+    return new RequestError("Network", `${this.url.host}: the transfer is too slow`, {
+      transient: true,
+      hint: "check the network, or try again later",
+    });
   }
 
   /**
@@ -144,11 +202,11 @@ export class Reply {
 }
 
 /** What appears several times is joined with commas (RFC 9110, 5.3); what no header may contain is left out. */
-function headersOf({ rawHeaders }: IncomingMessage): Headers {
+function headersOf({ fields }: ReplyHead): Headers {
   const headers = new Headers();
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+  for (const [name, value] of fields) {
     try {
-      headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+      headers.append(name, value);
     } catch {}
   }
   return headers;
