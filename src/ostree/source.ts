@@ -50,8 +50,11 @@ export interface RemoteFiles {
   fetchFile(checksum: Checksum, signal: AbortSignal): Promise<FetchedFile>;
 }
 
+/** Bytes of a file, as it is fetched, up to which it is handed over as a whole. */
+export const MAX_SMALL_FILE = 1024 * 1024;
+
 export type FetchedFile =
-  /** All of it: for files of up to about a megabyte. */
-  | { readonly bytes: Uint8Array<ArrayBuffer> }
+  /** All of it: for files of up to `MAX_SMALL_FILE`. */
+  | { readonly parts: readonly Uint8Array[]; readonly size: number }
   /** The rest of large files comes as it is read; each piece is valid until the next one is asked for. */
   | { readonly pieces: AsyncIterable<Uint8Array> };

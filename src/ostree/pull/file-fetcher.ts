@@ -6,13 +6,8 @@ import { libc } from "../../sys/libc.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import type { Checksum } from "../checksum.ts";
 import type { OstreeSource, RemoteFiles } from "../source.ts";
-import {
-  type ArrivedFile,
-  type FetchedContent,
-  type FileBatch,
-  type FileBatchResult,
-  storeFiles,
-} from "./file-job.ts";
+import { FileBundle } from "./file-bundle.ts";
+import { type FileBatch, type FileBatchResult, storeFiles } from "./file-job.ts";
 import { FileQueue } from "./file-queue.ts";
 
 /** What became of a file: see `StoredObject`. */
@@ -24,11 +19,14 @@ export interface FileFetcherOptions {
   readonly onFile: OnFile;
   /** Bytes of content that have been stored since the last call. */
   readonly onBytes: (bytes: number) => void;
+  /** Where files are remembered before they are stored: see `recordFile`. */
+  readonly record?: number | undefined;
 }
 
 /** What a thread does before it reports. */
 const BATCH_FILES = 48;
-const BATCH_BYTES = 1024 * 1024;
+/** One to work on and one to go on with; besides, one is being filled. */
+const BUNDLES_PER_THREAD = 2;
 /** The thread that sees to the others comes back from its own work after so many files. */
 const OWN_FILES = 16;
 /** What this thread does alone in this time is not worth starting others. */
@@ -49,8 +47,11 @@ export class FileFetcher implements AsyncDisposable {
   /** Files that nobody has begun with, and that are not in the queue. */
   #waiting: Checksum[] = [];
   #queue = FileQueue.of([]);
-  #fetched: ArrivedFile[] = [];
-  #fetchedBytes = 0;
+  /** Files that were fetched go here. */
+  #bundle: FileBundle | undefined;
+  /** Those that nobody uses at present. */
+  readonly #spareBundles: FileBundle[] = [];
+  #bundles = 0;
   #fetching = 0;
   /** Whether others have been given something that was fetched. */
   #hasThreads = false;
@@ -81,10 +82,10 @@ export class FileFetcher implements AsyncDisposable {
   /** Waits until all files are stored. @throws what went wrong first. */
   async finish(): Promise<void> {
     if (this.#source.files.kind === "local") await this.#finishLocal();
-    while (this.#underWay.size > 0 || this.#fetched.length > 0) {
+    while (this.#underWay.size > 0 || this.#bundle !== undefined) {
       if (this.#failure !== undefined) break;
-      if (this.#fetching === 0) this.#submitFetched();
-      await this.#changed.promise;
+      if (this.#fetching === 0) this.#submitBundle();
+      if (this.#underWay.size > 0) await this.#changed.promise;
     }
     if (this.#failure !== undefined) throw this.#failure.error;
   }
@@ -93,7 +94,7 @@ export class FileFetcher implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
     await Promise.allSettled(this.#underWay);
-    for (const { content } of this.#fetched) if ("fd" in content) libc.close(content.fd);
+    this.#bundle?.close();
     await this.#pool?.[Symbol.asyncDispose]();
   }
 
@@ -135,13 +136,14 @@ export class FileFetcher implements AsyncDisposable {
     return { store: this.#repository.objects.handle, label, files: queued };
   }
 
-  #submit(checksumAt: (index: number) => Checksum, batch: FileBatch, transfer: ArrayBuffer[] = []): void {
+  #submit(checksumAt: (index: number) => Checksum, batch: FileBatch, done?: () => void): void {
     this.#track(async () => {
       const result =
         this.#pool === undefined
           ? storeFiles(batch)
-          : await this.#pool.submit<FileBatch, FileBatchResult>("store-ostree-files", batch, transfer);
+          : await this.#pool.submit<FileBatch, FileBatchResult>("store-ostree-files", batch);
       this.#take(checksumAt, result);
+      done?.();
     });
   }
 
@@ -167,57 +169,91 @@ export class FileFetcher implements AsyncDisposable {
       this.#fetching++;
       this.#track(async () => {
         try {
-          this.#onFetched(checksum, await this.#fetch(files, checksum));
+          await this.#fetch(files, checksum);
         } finally {
           this.#fetching--;
         }
-        if (this.#fetchedBytes >= BATCH_BYTES || this.#fetched.length >= BATCH_FILES) this.#submitFetched();
       });
     }
   }
 
-  async #fetch(files: RemoteFiles, checksum: Checksum): Promise<FetchedContent> {
+  async #fetch(files: RemoteFiles, checksum: Checksum): Promise<void> {
     const { signal } = this.#abort;
     const fetched = await files.fetchFile(checksum, signal);
-    if ("bytes" in fetched) return fetched.bytes;
+    if ("parts" in fetched) {
+      await this.#fill(fetched.size, (bundle) => bundle.add(checksum, fetched.parts));
+    } else {
+      const fd = await this.#writeTemporary(fetched.pieces);
+      try {
+        await this.#fill(0, (bundle) => bundle.addOpen(checksum, fd));
+      } catch (error) {
+        libc.close(fd);
+        throw error;
+      }
+    }
+  }
+
+  async #writeTemporary(pieces: AsyncIterable<Uint8Array>): Promise<number> {
     const fd = openTemporary(this.#repository.dir.fd);
     try {
       let length = 0;
-      for await (const piece of fetched.pieces) {
-        signal.throwIfAborted();
+      for await (const piece of pieces) {
+        this.#abort.signal.throwIfAborted();
         pwriteAll(fd, piece, length, "temporary file");
         length += piece.length;
       }
-      return { fd };
+      return fd;
     } catch (error) {
       libc.close(fd);
       throw error;
     }
   }
 
-  #onFetched(checksum: Checksum, content: FetchedContent): void {
-    this.#fetched.push({ checksum, content });
-    this.#fetchedBytes += "fd" in content ? BATCH_BYTES : content.length;
+  /** Adds to the bundle that is being filled; waits while all are with other threads. */
+  async #fill(size: number, add: (bundle: FileBundle) => void): Promise<void> {
+    for (;;) {
+      this.#abort.signal.throwIfAborted();
+      if (this.#bundle?.hasRoomFor(size) === true) break;
+      this.#submitBundle();
+      this.#bundle = this.#spareBundle();
+      if (this.#bundle === undefined) await this.#changed.promise;
+    }
+    add(this.#bundle);
+    if (this.#bundle.isFull) this.#submitBundle();
   }
 
-  #submitFetched(): void {
-    const fetched = this.#fetched;
-    if (fetched.length === 0) return;
+  #spareBundle(): FileBundle | undefined {
+    const spare = this.#spareBundles.pop();
+    if (spare !== undefined || this.#bundles > BUNDLES_PER_THREAD * (this.#pool?.size ?? 1)) return spare;
+    this.#bundles++;
+    return new FileBundle();
+  }
+
+  #submitBundle(): void {
+    const bundle = this.#bundle;
+    if (bundle === undefined) return;
+    this.#bundle = undefined;
+    const batch = {
+      store: this.#repository.objects.handle,
+      label: this.#source.label,
+      files: bundle.handle,
+      record: this.#options.record,
+    };
+    const checksumAt = (index: number) => bundle.checksum(index);
+    const done = () => {
+      bundle.reset();
+      this.#spareBundles.push(bundle);
+    };
     // What is nearly all there is to be stored is stored by the time that a thread has started.
-    const isAlone = !this.#hasThreads && this.#waiting.length === 0 && this.#fetchedBytes < 2 * BATCH_BYTES;
-    this.#fetched = [];
-    this.#fetchedBytes = 0;
-    const { label } = this.#source;
-    const batch = { store: this.#repository.objects.handle, label, files: fetched };
-    const checksumAt = (index: number) => fetched[index]!.checksum;
-    if (isAlone) {
-      this.#track(async () => this.#take(checksumAt, storeFiles(batch)));
+    if (!this.#hasThreads && this.#waiting.length === 0 && this.#fetching === 0) {
+      this.#track(async () => {
+        this.#take(checksumAt, storeFiles(batch));
+        done();
+      });
       return;
     }
     this.#hasThreads = true;
-    this.#submit(checksumAt, batch, [
-      ...new Set(fetched.flatMap(({ content }) => ("fd" in content ? [] : [content.buffer]))),
-    ]);
+    this.#submit(checksumAt, batch, done);
   }
 
   #track(work: () => Promise<void>): void {

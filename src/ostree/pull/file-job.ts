@@ -6,18 +6,19 @@ import type { Algorithm } from "../../verity/digest.ts";
 import type { Checksum } from "../checksum.ts";
 import { objectFile, openBareFile, openObject, readerOf } from "../local/open-file.ts";
 import type { LocalFiles } from "../source.ts";
+import type { BundledFile, BundleHandle } from "./file-bundle.ts";
 import { FileQueue, type FileQueueHandle } from "./file-queue.ts";
-import { FileStorer, type StoredFile } from "./file-storer.ts";
-
-/** A file as archives have it: in memory, or in an open file that is closed when it has been read. */
-export type FetchedContent = Uint8Array<ArrayBuffer> | { readonly fd: number };
+import { type BeforeNaming, FileStorer, type StoredFile } from "./file-storer.ts";
+import { recordFile } from "./record-entries.ts";
 
 /** Files to be verified and stored together. */
 export interface FileBatch {
   readonly store: ObjectStoreHandle;
   /** Where the files come from, for messages. */
   readonly label: string;
-  readonly files: QueuedFiles | readonly ArrivedFile[];
+  readonly files: QueuedFiles | BundleHandle;
+  /** Where files are remembered: see `recordFile`. */
+  readonly record?: number | undefined;
 }
 
 /** Files of a repository that wait for a thread. */
@@ -26,11 +27,6 @@ export interface QueuedFiles {
   readonly queue: FileQueueHandle;
   /** How many of them to take at most. */
   readonly max: number;
-}
-
-export interface ArrivedFile {
-  readonly checksum: Checksum;
-  readonly content: FetchedContent;
 }
 
 /** What became of the files of a batch. */
@@ -49,11 +45,13 @@ export interface FileBatchResult {
 }
 
 /** Verifies and stores files: the job of a worker thread. */
-export function storeFiles({ store: handle, label, files }: FileBatch): FileBatchResult {
+export function storeFiles({ store: handle, label, files, record }: FileBatch): FileBatchResult {
   preferSystemHash(handle.algorithm.hash);
   const store = new ObjectStore(handle);
-  const storer = new FileStorer(store);
-  const results = new Results(handle.algorithm, "queue" in files ? files.max : files.length);
+  const remember: BeforeNaming | undefined =
+    record === undefined ? undefined : (...file) => recordFile(record, ...file);
+  const storer = new FileStorer(store, remember);
+  const results = new Results(handle.algorithm, "queue" in files ? files.max : files.files.length);
   const take = (index: number, checksum: Checksum, work: () => StoredFile) => {
     try {
       results.add(index, work());
@@ -71,8 +69,8 @@ export function storeFiles({ store: handle, label, files }: FileBatch): FileBatc
         take(index, checksum, () => storeLocal(files.repository, checksum, storer));
       }
     } else {
-      for (const [i, { checksum, content }] of files.entries())
-        take(i, checksum, () => storeFetched(content, checksum, storer));
+      for (const [i, file] of files.files.entries())
+        take(i, file.checksum, () => storeFetched(files.memory, file, storer));
     }
     return results.all();
   } finally {
@@ -136,13 +134,14 @@ function storeLocal(files: LocalFiles, checksum: Checksum, storer: FileStorer): 
   return storer.storePlain(checksum, file.header, file.size, readerOf(content));
 }
 
-function storeFetched(fetched: FetchedContent, checksum: Checksum, storer: FileStorer): StoredFile {
-  if ("fd" in fetched) {
-    using file = new Fd(fetched.fd, "temporary file");
-    return storer.storeArchived(checksum, readerOf(file));
+function storeFetched(memory: Uint8Array, file: BundledFile, storer: FileStorer): StoredFile {
+  if ("fd" in file) {
+    using content = new Fd(file.fd, "temporary file");
+    return storer.storeArchived(file.checksum, readerOf(content));
   }
+  const { checksum, start, end } = file;
   return storer.storeArchived(checksum, (buffer, position) => {
-    const piece = fetched.subarray(position, position + buffer.length);
+    const piece = memory.subarray(start + position, Math.min(start + position + buffer.length, end));
     buffer.set(piece);
     return piece.length;
   });

@@ -2,11 +2,9 @@ import { CfsError } from "../../errors.ts";
 import type { Fetcher, FetchRequest } from "../../http/fetcher.ts";
 import { type Pieces, restOfFile } from "../../http/rest-of-file.ts";
 import type { Checksum } from "../checksum.ts";
-import type { FetchedFile } from "../source.ts";
+import { type FetchedFile, MAX_SMALL_FILE } from "../source.ts";
 import { objectPath } from "./remote-url.ts";
 
-/** Files up to this size are handed over in one piece. */
-const SMALL = 1024 * 1024;
 /** What a file in an archive begins with: length of the header, four zeros, size of the content. */
 const PREFIX = 16;
 const MAX_HEADER = 1024 * 1024;
@@ -21,17 +19,10 @@ export function downloadFile(
 ): Promise<FetchedFile> {
   const request = { path: objectPath(checksum, "filez"), what: `the file ${checksum}`, signal };
   return fetcher.fetch(request, async (reply): Promise<FetchedFile> => {
-    const pieces = reply.chunks();
-    const parts: Uint8Array<ArrayBuffer>[] = [];
-    let size = 0;
-    while (size <= SMALL) {
-      const next = await pieces.next();
-      if (next.done)
-        return { bytes: parts.length === 1 ? parts[0]! : new Uint8Array(Buffer.concat(parts, size)) };
-      parts.push(new Uint8Array(next.value));
-      size += next.value.length;
-    }
-    return { pieces: allPieces(fetcher, request, Buffer.concat(parts, size), pieces) };
+    const beginning = await reply.beginning(MAX_SMALL_FILE);
+    if (beginning.isWhole) return beginning;
+    const head = Buffer.concat(beginning.parts, beginning.size);
+    return { pieces: allPieces(fetcher, request, head, reply.chunks()) };
   });
 }
 
@@ -56,5 +47,5 @@ function largestSize(head: Buffer, what: string): number {
   if (headerLength > MAX_HEADER)
     throw new CfsError("Corrupt", `${what} has a header of ${headerLength} bytes`);
   const contentSize = Number(head.readBigUInt64BE(PREFIX - 8));
-  return PREFIX + headerLength + contentSize * MAX_GROWTH + SMALL;
+  return PREFIX + headerLength + contentSize * MAX_GROWTH + MAX_SMALL_FILE;
 }
