@@ -61,7 +61,15 @@ export class StretchFinder {
 
   /** @returns in the order of the new bytes, without overlaps. */
   find(young: Bytes): Stretch[] {
-    return joined(this.#old, young, this.#findSame(young));
+    return this.grow(young, this.findSame(young));
+  }
+
+  /**
+   * Lets pieces that are the same grow over bytes that mostly are, and leaves out those that remain too small.
+   * @param same what `findSame` has found.
+   */
+  grow(young: Bytes, same: readonly Stretch[]): Stretch[] {
+    return grown(this.#old, young, same);
   }
 
   #index(places: number): void {
@@ -89,8 +97,8 @@ export class StretchFinder {
     }
   }
 
-  /** Pieces that are the same, of at least `SEED` bytes each. */
-  #findSame(young: Bytes): Stretch[] {
+  /** Pieces all of whose bytes are the same, of at least `SEED` each, in order and without overlaps. */
+  findSame(young: Bytes): Stretch[] {
     const same: Stretch[] = [];
     const last = young.length - SEED;
     if (last < 0 || this.#previous.length === 0) return same;
@@ -177,8 +185,7 @@ interface Growing {
   same: number;
 }
 
-/** Lets pieces that are the same grow over bytes that mostly are, and leaves out those that remain too small. */
-function joined(old: Bytes, young: Bytes, same: readonly Stretch[]): Stretch[] {
+function grown(old: Bytes, young: Bytes, same: readonly Stretch[]): Stretch[] {
   const all: Growing[] = [];
   for (const { newStart, oldStart, length } of same) {
     const next = { newStart, shift: oldStart - newStart, newEnd: newStart + length, same: length };

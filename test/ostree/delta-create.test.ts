@@ -6,12 +6,12 @@ import { bspatch } from "../../src/ostree/delta/bspatch.ts";
 import { memoryRange } from "../../src/ostree/delta/byte-range.ts";
 import { type CreateDeltaOptions, createDelta } from "../../src/ostree/delta/create/create-delta.ts";
 import { makePatch } from "../../src/ostree/delta/create/make-patch.ts";
-import { findCopies } from "../../src/ostree/delta/create/similar-blocks.ts";
 import { deltaSource, openDeltaFile } from "../../src/ostree/delta/delta-file.ts";
 import { pullWithDelta } from "../../src/ostree/delta/pull-delta.ts";
 import { countObjects } from "../../src/ostree/delta/superblock.ts";
 import { LocalRepository } from "../../src/ostree/local/repository.ts";
 import { pullCommit } from "../../src/ostree/pull/pull.ts";
+import { StretchFinder } from "../../src/similarity/stretches.ts";
 import { tempDir } from "../support/temp.ts";
 import { fixtureJson, linksOf, newRepository, unpackRepository } from "./support.ts";
 
@@ -89,7 +89,7 @@ test("repositories of other modes and unknown names are refused", async () => {
 
 describe("copies and patches", () => {
   const made = (old: Uint8Array, young: Uint8Array) => {
-    const { bytes } = makePatch(old, young, findCopies(old, young));
+    const { bytes } = makePatch(old, young, new StretchFinder(old).find(young));
     return Buffer.concat([...bspatch(memoryRange(old), memoryRange(bytes))]);
   };
   const text = fc.uint8Array({ maxLength: 600 });
@@ -105,7 +105,7 @@ describe("copies and patches", () => {
             edits.flatMap(([start, length, inserted]) => [old.subarray(start, start + length), inserted]),
           );
           let at = 0;
-          for (const { newStart, oldStart, length } of findCopies(old, young)) {
+          for (const { newStart, oldStart, length } of new StretchFinder(old).findSame(young)) {
             expect(newStart).toBeGreaterThanOrEqual(at);
             expect(
               Buffer.compare(
@@ -125,14 +125,14 @@ describe("copies and patches", () => {
   test("find what has only moved", () => {
     const old = Uint8Array.from({ length: 10_000 }, (_, i) => (i * i * 7919) >>> 7);
     const young = Buffer.concat([Buffer.from("new head"), old.subarray(3), Buffer.from("new tail")]);
-    expect(findCopies(old, young)).toEqual([{ newStart: 8, oldStart: 3, length: 9997 }]);
+    expect(new StretchFinder(old).findSame(young)).toEqual([{ newStart: 8, oldStart: 3, length: 9997 }]);
   });
 
   test("cost little where single bytes have changed all over", () => {
     const old = Uint8Array.from({ length: 10_000 }, (_, i) => (i * i * 7919) >>> 7);
     const young = old.slice();
     for (let i = 50; i < young.length; i += 97) young[i]!++;
-    expect(makePatch(old, young, findCopies(old, young)).cost).toBeLessThan(200);
+    expect(makePatch(old, young, new StretchFinder(old).find(young)).cost).toBeLessThan(200);
     expect(Buffer.compare(made(old, young), young)).toBe(0);
   });
 });

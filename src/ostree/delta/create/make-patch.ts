@@ -1,15 +1,6 @@
-import type { Copy } from "./similar-blocks.ts";
+import type { Stretch } from "../../../similarity/stretches.ts";
 
 const RECORD_SIZE = 24;
-/** Differences of so many bytes cost no more than another record. */
-const SHORT = 32;
-
-/** A stretch of the new file that is like one of the old file, most bytes being the same. */
-interface Stretch {
-  readonly newStart: number;
-  readonly oldStart: number;
-  length: number;
-}
 
 export interface Patch {
   /** For `bspatch`. */
@@ -19,11 +10,10 @@ export interface Patch {
 }
 
 /**
- * A patch that makes the new file of the old one. What is between two copies may be alike too, as in programs in which
- * addresses have changed: there the differences are noted, which are mostly zeros.
+ * A patch that makes the new file of the old one. In a stretch, as in programs in which addresses have changed, the
+ * differences are noted, which are mostly zeros.
  */
-export function makePatch(old: Uint8Array, young: Uint8Array, copies: readonly Copy[]): Patch {
-  const stretches = alike(old, young, copies);
+export function makePatch(old: Uint8Array, young: Uint8Array, stretches: readonly Stretch[]): Patch {
   const pieces: Uint8Array[] = [];
   let cost = 0;
   let oldAt = 0;
@@ -57,53 +47,4 @@ function record(mix: number, copy: number, seek: number): Uint8Array {
   bytes.writeUIntLE(Math.abs(seek), 16, 6);
   if (seek < 0) bytes[RECORD_SIZE - 1] = 0x80;
   return bytes;
-}
-
-/** Extends copies over what is mostly the same, up to the next copy. */
-function alike(old: Uint8Array, young: Uint8Array, copies: readonly Copy[]): Stretch[] {
-  const stretches: Stretch[] = [];
-  for (const [i, copy] of copies.entries()) {
-    const last = stretches.at(-1);
-    const lastEnd = last === undefined ? 0 : last.newStart + last.length;
-    if (last !== undefined && copy.newStart - last.newStart === copy.oldStart - last.oldStart) {
-      if (lastEnd === copy.newStart || isAlike(old, young, last, copy)) {
-        last.length = copy.newStart + copy.length - last.newStart;
-        extend(old, young, last, copies[i + 1]?.newStart ?? young.length);
-        continue;
-      }
-    }
-    const start = Math.max(copy.newStart, lastEnd);
-    const skipped = start - copy.newStart;
-    if (skipped >= copy.length) continue;
-    const stretch = { newStart: start, oldStart: copy.oldStart + skipped, length: copy.length - skipped };
-    extend(old, young, stretch, copies[i + 1]?.newStart ?? young.length);
-    stretches.push(stretch);
-  }
-  return stretches;
-}
-
-/** Whether what is between two stretches is short, or at least half of its bytes are the same. */
-function isAlike(old: Uint8Array, young: Uint8Array, from: Stretch, to: Copy): boolean {
-  const start = from.newStart + from.length;
-  const shift = from.oldStart - from.newStart;
-  if (to.newStart - start <= SHORT) return true;
-  let same = 0;
-  for (let at = start; at < to.newStart; at++) if (old[at + shift] === young[at]) same++;
-  return same * 2 >= to.newStart - start;
-}
-
-/** Lengthens a stretch to where the most bytes are the same, less those that are not. */
-function extend(old: Uint8Array, young: Uint8Array, stretch: Stretch, end: number): void {
-  const shift = stretch.oldStart - stretch.newStart;
-  const start = stretch.newStart + stretch.length;
-  let score = 0;
-  let best = 0;
-  const limit = Math.min(end, old.length - shift);
-  for (let at = start; at < limit; at++) {
-    score += old[at + shift] === young[at] ? 1 : -1;
-    if (score > best) {
-      best = score;
-      stretch.length = at + 1 - stretch.newStart;
-    } else if (score < best - 64) return;
-  }
 }

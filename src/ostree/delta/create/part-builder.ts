@@ -1,5 +1,6 @@
 import { bytesOf } from "../../../bytes.ts";
 import { compressXz } from "../../../compress/xz-writer.ts";
+import { type Stretch, StretchFinder } from "../../../similarity/stretches.ts";
 import { type Checksum, checksumBytes } from "../../checksum.ts";
 import { type FileHeader, isSymlink } from "../../file-header.ts";
 import { type Value, writeGVariant } from "../../gvariant.ts";
@@ -9,7 +10,6 @@ import { OPERATIONS } from "../operations.ts";
 import { XZ } from "../part-content.ts";
 import { pushVarint } from "../varint.ts";
 import { makePatch } from "./make-patch.ts";
-import { type Copy, findCopies } from "./similar-blocks.ts";
 
 /** A file of the old commit that a new one may be made of. */
 export interface OldFile {
@@ -70,11 +70,13 @@ export class PartBuilder {
 
   /** @returns false when the old file is of little use. */
   #addChanged(mode: number, xattrs: number, content: Uint8Array, old: OldFile): boolean {
-    const copies = findCopies(old.content, content).filter(({ length }) => length > SWITCH_COST * 2);
+    const finder = new StretchFinder(old.content);
+    const same = finder.findSame(content);
+    const copies = same.filter(({ length }) => length > SWITCH_COST * 2);
     const copied = copies.reduce((sum, { length }) => sum + length, 0);
     const copyCost = content.length - copied + SWITCH_COST * copies.length;
     if (copies.length === 0) return false;
-    const patch = makePatch(old.content, content, copies);
+    const patch = makePatch(old.content, content, finder.grow(content, same));
     if (Math.min(copyCost, patch.cost) > 0.9 * content.length) return false;
     const id = this.#append(checksumBytes(old.checksum));
     if (patch.cost < copyCost) {
@@ -92,7 +94,7 @@ export class PartBuilder {
     return true;
   }
 
-  #addCopies(content: Uint8Array, copies: readonly Copy[], id: number): void {
+  #addCopies(content: Uint8Array, copies: readonly Stretch[], id: number): void {
     let at = 0;
     const insert = (end: number) => {
       if (end === at) return;
