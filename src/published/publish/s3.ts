@@ -68,21 +68,24 @@ export class Bucket {
 
   /** All keys, in the order of the service. @throws CfsError NotFound, Permission, Network */
   async *entries(): AsyncGenerator<BucketEntry, void, void> {
-    let startAfter: string | undefined;
-    for (;;) {
+    for (let token: string | undefined; ; ) {
+      const from = token === undefined ? {} : { continuationToken: token };
       const page = await this.#attempt("its list of objects", () =>
-        this.#client.list({ prefix: this.#prefix, ...(startAfter !== undefined && { startAfter }) }),
+        this.#client.list({ prefix: this.#prefix, ...from }),
       );
-      const entries = page.contents ?? [];
-      for (const { key, size, eTag } of entries)
+      for (const { key, size, eTag } of page.contents ?? [])
         yield {
           key: key.slice(this.#prefix.length),
           size: size ?? -1,
           etag: (eTag ?? "").replaceAll('"', ""),
         };
-      const last = entries.at(-1)?.key;
-      if (page.isTruncated !== true || last === undefined || last === startAfter) return;
-      startAfter = last;
+      if (page.isTruncated !== true) return;
+      token = page.nextContinuationToken;
+      if (token === undefined)
+        throw new CfsError(
+          "Network",
+          `${this.label}: its list of objects is cut off, and can't be gone on with`,
+        );
     }
   }
 
