@@ -2,7 +2,6 @@ import { existsSync, readdirSync } from "node:fs";
 import { fromText, toText } from "../../bytes.ts";
 import { CfsError, withContext } from "../../errors.ts";
 import { NewFile } from "../../oci/push/new-file.ts";
-import { referrerCondition } from "../../oci/referrers.ts";
 import { ObjectCopier } from "../../repository/copy-object.ts";
 import { collectGarbage } from "../../repository/gc.ts";
 import { initRepository } from "../../repository/init.ts";
@@ -113,11 +112,8 @@ export class FolderTarget implements PublishTarget {
         const text = toText(name);
         if (text !== undefined && !kept.has(text)) removeRef(repository, category, text);
       }
-    const { objectsRemoved, bytesRemoved } = collectGarbage(repository, {
-      roots: [],
-      condition: referrerCondition,
-      dryRun: false,
-    });
+    // Each of them is published, whatever it depends on elsewhere.
+    const { objectsRemoved, bytesRemoved } = collectGarbage(repository);
     return { objects: objectsRemoved, bytes: bytesRemoved };
   }
 
