@@ -1,3 +1,5 @@
+import { HASH_STRIDE, OrderedHash } from "./ordered-hash.ts";
+
 /**
  * Shared memory through which threads hand each other data without copying it: a slab is filled by its owner, worked
  * on by whichever thread takes it first, and then read and reused by its owner. The number of slabs bounds the memory.
@@ -12,7 +14,12 @@ const RESULT_SIZE = (MAX_ITEMS + SLAB_SIZE / 4096 + 1) * 64;
 
 const STATE = 0;
 const ITEM_COUNT = 1;
-const HEADER_WORDS = 2;
+/** Whether a range of the data is to be hashed in its turn, which one, and the turn. */
+const HASHING = 2;
+const HASH_START = 3;
+const HASH_END = 4;
+const HASH_TURN = 5;
+const HEADER_WORDS = 6;
 /** Words of an item: offset, length, result, file descriptor, position (two words), answer. */
 const ITEM_WORDS = 7;
 
@@ -59,6 +66,39 @@ export class Slab {
   /** Claims a ready slab; false when another thread was faster. */
   take(): boolean {
     return Atomics.compareExchange(this.#words, STATE, State.Ready, State.Taken) === State.Ready;
+  }
+
+  /** Asks for a range of the data to be hashed behind what the owner has submitted before. */
+  hash(start: number, end: number): void {
+    this.#words[HASH_START] = start;
+    this.#words[HASH_END] = end;
+    Atomics.store(this.#words, HASHING, 1);
+  }
+
+  /** Whether its owner has filled it. */
+  get isSubmitted(): boolean {
+    return !this.is(State.Free);
+  }
+
+  /** Whether it is to be hashed, now or when the slabs before it are. */
+  get isUnhashed(): boolean {
+    return Atomics.load(this.#words, HASHING) === 1;
+  }
+
+  get hashTurn(): number {
+    return this.#words[HASH_TURN]!;
+  }
+  set hashTurn(turn: number) {
+    this.#words[HASH_TURN] = turn;
+  }
+
+  get hashRange(): Uint8Array<ArrayBufferLike> {
+    return this.data.subarray(this.#words[HASH_START]!, this.#words[HASH_END]!);
+  }
+
+  /** It is hashed, or need not be any more. */
+  endHash(): void {
+    Atomics.store(this.#words, HASHING, 0);
   }
 
   get itemCount(): number {
@@ -120,6 +160,8 @@ const SLABS_PER_COLLECTION = 16;
 /** What is sent to the threads: all of it is shared memory. */
 export interface SharedSlabs {
   readonly memory: SharedArrayBuffer;
+  /** The hash that each owner has under way. */
+  readonly hashes: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   readonly owners: number;
   readonly slabsPerOwner: number;
@@ -142,6 +184,7 @@ export function createSlabs(owners: number): SharedSlabs {
   new Int32Array(control)[OWNERS_LEFT] = owners;
   return {
     memory: new SharedArrayBuffer(owners * slabsPerOwner * SLAB_STRIDE),
+    hashes: new SharedArrayBuffer(owners * HASH_STRIDE),
     control,
     owners,
     slabsPerOwner,
@@ -161,6 +204,8 @@ export class SlabExchange {
   readonly #own: Slab[];
   readonly #control: Int32Array;
   readonly #process: (slab: Slab) => void;
+  readonly #hashes: OrderedHash[];
+  readonly #ownHash: OrderedHash;
   #processed = 0;
 
   constructor(shared: SharedSlabs, owner: number, process: (slab: Slab) => void) {
@@ -169,6 +214,11 @@ export class SlabExchange {
       (_, index) => new Slab(shared.memory, index),
     );
     this.#own = this.#slabs.slice(owner * shared.slabsPerOwner, (owner + 1) * shared.slabsPerOwner);
+    this.#hashes = Array.from({ length: shared.owners }, (_, i) => {
+      const slabs = this.#slabs.slice(i * shared.slabsPerOwner, (i + 1) * shared.slabsPerOwner);
+      return new OrderedHash(shared.hashes, i * HASH_STRIDE, slabs);
+    });
+    this.#ownHash = this.#hashes[owner]!;
     this.#control = new Int32Array(shared.control);
     this.#process = process;
   }
@@ -194,24 +244,36 @@ export class SlabExchange {
     return slab;
   }
 
-  /** Offers a filled slab to all threads; one without items needs no work. */
+  /**
+   * Begins a hash of what `Slab.hash` names in the slabs to be submitted: whichever thread is free goes on with it.
+   * @returns false when this can't be done here.
+   */
+  beginHash(algorithm: string): boolean {
+    return this.#ownHash.begin(algorithm);
+  }
+
+  /** To be called when all slabs are finished. @returns the hash in hex. */
+  finishHash(): string {
+    return this.#ownHash.finish();
+  }
+
+  /** Offers a filled slab to all threads; one without items that is not to be hashed needs no work. */
   submit(slab: Slab): void {
-    if (slab.itemCount === 0) {
-      slab.become(State.Done);
-      return;
-    }
-    slab.become(State.Ready);
-    this.#wake(SUBMITTED);
+    const { isUnhashed } = slab;
+    if (isUnhashed) this.#ownHash.add(slab);
+    slab.become(slab.itemCount === 0 ? State.Done : State.Ready);
+    if (isUnhashed || slab.itemCount > 0) this.#wake(SUBMITTED);
   }
 
   /** Waits until a submitted slab is done, working on this or other slabs meanwhile. @throws when aborted. */
   finish(slab: Slab): void {
     for (;;) {
       if (this.aborted) throw new Aborted();
-      if (slab.is(State.Done)) return;
+      const isFinished = () => slab.is(State.Done) && !slab.isUnhashed;
+      if (isFinished()) return;
       const completed = Atomics.load(this.#control, COMPLETED);
       if (this.#work(slab) || this.#workOnAny()) continue;
-      if (!slab.is(State.Done)) Atomics.wait(this.#control, COMPLETED, completed, WAIT_MS);
+      if (!isFinished()) Atomics.wait(this.#control, COMPLETED, completed, WAIT_MS);
     }
   }
 
@@ -235,6 +297,7 @@ export class SlabExchange {
    * after this, nobody touches them or the files they name.
    */
   withdraw(): void {
+    this.#ownHash.withdraw();
     for (const slab of this.#own) {
       while (!slab.take() && slab.is(State.Taken)) Bun.sleepSync(1);
       slab.become(State.Free);
@@ -254,7 +317,13 @@ export class SlabExchange {
     }
   }
 
+  /** Hashing comes first: of each owner's slabs, only one thread at a time can do it. */
   #workOnAny(): boolean {
+    for (const hash of this.#hashes) {
+      if (!hash.advance()) continue;
+      this.#wake(COMPLETED);
+      return true;
+    }
     return this.#slabs.some((slab) => this.#work(slab));
   }
 

@@ -4,9 +4,10 @@ import { frameHistory, MAX_FRAME_HEADER } from "../../compress/zstd-header.ts";
 import { PrefixedFrame } from "../../compress/zstd-prefix.ts";
 import { CfsError } from "../../errors.ts";
 import type { ObjectId } from "../../verity/digest.ts";
-import { hasherFor, type OciDigest } from "../digest.ts";
+import type { OciDigest } from "../digest.ts";
 import { BlobBytes, type BlobInputOptions, type BlobLocation } from "../pull/blob-bytes.ts";
 import type { LayerInput } from "../pull/layer-input.ts";
+import { PlainHash } from "../pull/plain-hash.ts";
 import { ByteAdder } from "./add-bytes.ts";
 import {
   MAGIC_SIZE,
@@ -46,7 +47,7 @@ export class PatchInput implements LayerInput {
   readonly #blob: BlobBytes;
   readonly #sources: SourceFiles;
   readonly #memory: MemoryShare;
-  readonly #hash: Bun.CryptoHasher;
+  readonly plain: PlainHash;
   readonly #decoder = decompressor("zstd");
   readonly #adder = new ByteAdder(ADD_STEP);
   #parser: TarDiffParser | undefined;
@@ -81,7 +82,7 @@ export class PatchInput implements LayerInput {
     this.#blob = new BlobBytes(location, options, true);
     this.#sources = sources;
     this.#memory = memory;
-    this.#hash = hasherFor(id).hash;
+    this.plain = new PlainHash(id);
   }
 
   get consumed(): number {
@@ -95,7 +96,7 @@ export class PatchInput implements LayerInput {
       at += made;
       this.#made += made;
     }
-    if (at > start) this.#hash.update(target.subarray(start, at) as Uint8Array<ArrayBuffer>);
+    if (at > start) this.plain.update(target.subarray(start, at));
     return at;
   }
 
@@ -109,7 +110,7 @@ export class PatchInput implements LayerInput {
   finish(): string {
     this.#decoder.finish();
     this.#blob.verify();
-    return this.#hash.digest("hex");
+    return this.plain.digest();
   }
 
   close(): void {

@@ -1,21 +1,22 @@
 import { type Decompressor, decompressor } from "../../compress/sync.ts";
 import { CfsError } from "../../errors.ts";
-import { digestAlgorithm, hasherFor, type OciDigest } from "../digest.ts";
+import { digestAlgorithm, type OciDigest } from "../digest.ts";
 import { BlobBytes, type BlobInputOptions, type BlobLocation } from "./blob-bytes.ts";
 import type { LayerInput } from "./layer-input.ts";
+import { PlainHash } from "./plain-hash.ts";
 
 /** Reads a blob, hashes it as it was transported, decompresses it, and hashes the plain bytes too. */
 export class BlobInput implements LayerInput {
   readonly #blob: BlobBytes;
   readonly #decoder: Decompressor;
   #drained = false;
-  readonly #plainHash: Bun.CryptoHasher;
+  readonly plain: PlainHash;
 
   /** @param id digest of the plain bytes: the diff ID. */
   constructor(location: BlobLocation, id: OciDigest, options: BlobInputOptions = {}) {
     const { digest, compression } = location;
     this.#decoder = decompressor(compression);
-    this.#plainHash = hasherFor(id).hash;
+    this.plain = new PlainHash(id);
     // An uncompressed layer is its own plain form: one hash does for both.
     const isSame =
       compression === "none" && digest !== undefined && digestAlgorithm(digest) === digestAlgorithm(id);
@@ -39,14 +40,14 @@ export class BlobInput implements LayerInput {
         throw new CfsError("Corrupt", "garbage in the compressed data");
       this.#drained = blob.ended && blob.at === blob.end && produced === 0;
     }
-    if (at > start) this.#plainHash.update(target.subarray(start, at) as Uint8Array<ArrayBuffer>);
+    if (at > start) this.plain.update(target.subarray(start, at));
     return at;
   }
 
   /** @throws CfsError Corrupt when the blob is cut, too long, or not what its digest says. */
   finish(): string {
     this.#decoder.finish();
-    const plain = this.#plainHash.digest("hex");
+    const plain = this.plain.digest();
     this.#blob.verify(plain);
     return plain;
   }

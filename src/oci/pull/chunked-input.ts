@@ -4,8 +4,9 @@ import type { ObjectStore } from "../../repository/objects.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { pread } from "../../sys/file.ts";
 import { type ChunkedPlan, PART_WIDTH, PartKind } from "../chunked/plan.ts";
-import { hasherFor, type OciDigest } from "../digest.ts";
+import type { OciDigest } from "../digest.ts";
 import type { LayerInput } from "./layer-input.ts";
+import { PlainHash } from "./plain-hash.ts";
 
 const INPUT_STEP = 64 * 1024;
 
@@ -15,7 +16,7 @@ export class ChunkedInput implements LayerInput {
   readonly #fd: number;
   readonly #store: ObjectStore;
   readonly #waitForMore: (than: number) => number;
-  readonly #hash: Bun.CryptoHasher;
+  readonly plain: PlainHash;
   readonly #decoder: Decompressor = decompressor("zstd");
   readonly #input = new Uint8Array(INPUT_STEP);
   #inputAt = 0;
@@ -42,7 +43,7 @@ export class ChunkedInput implements LayerInput {
     this.#fd = fd;
     this.#store = store;
     this.#waitForMore = waitForMore;
-    this.#hash = hasherFor(id).hash;
+    this.plain = new PlainHash(id);
   }
 
   fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number {
@@ -65,13 +66,13 @@ export class ChunkedInput implements LayerInput {
           break;
       }
     }
-    if (at > start) this.#hash.update(target.subarray(start, at) as Uint8Array<ArrayBuffer>);
+    if (at > start) this.plain.update(target.subarray(start, at));
     return at;
   }
 
   finish(): string {
     this.#decoder.finish();
-    return this.#hash.digest("hex");
+    return this.plain.digest();
   }
 
   close(): void {

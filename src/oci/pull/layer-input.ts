@@ -1,9 +1,11 @@
 import type { ObjectId } from "../../verity/digest.ts";
+import type { PlainHash } from "./plain-hash.ts";
 
 /** The plain tar of a layer, wherever it comes from. */
 export interface LayerInput {
   /** Transported bytes that were read so far. */
   readonly consumed: number;
+  readonly plain: PlainHash;
   /** Fills `target[start, end)` with plain bytes. @returns the new end of the data; less than `end` when it is at its end. */
   fill(target: Uint8Array<ArrayBufferLike>, start: number, end: number): number;
   /**

@@ -79,7 +79,8 @@ export function noStatistics(): SplitStatistics {
 
 /**
  * Splits one layer. This thread decompresses and walks the tar in slabs; the files in them are hashed and stored by
- * whichever thread is free, this one included. Slabs come back in order, and the splitstream is written from them.
+ * whichever thread is free, this one included, and so is the tar itself. Slabs come back in order, and the splitstream
+ * is written from them.
  */
 export class LayerSplitter {
   readonly #store: ObjectStore;
@@ -100,6 +101,9 @@ export class LayerSplitter {
   readonly #knownFiles: KnownFile[] = [];
   /** Bytes at the end of a slab that must be seen together with what follows. */
   readonly #carry = new Uint8Array(SLAB_SIZE);
+
+  /** The plain bytes are hashed slab by slab, by whichever thread is free. */
+  #isHashed = false;
 
   // Where the walk stands between slabs.
   /** Bytes before the present slab. */
@@ -138,6 +142,7 @@ export class LayerSplitter {
   run(verify: (plainDigest: string) => void): SplitLayer {
     try {
       this.#splitAll();
+      if (this.#isHashed) this.#input.plain.give(this.#exchange.finishHash());
       verify(this.#input.finish());
       return this.#finish();
     } catch (error) {
@@ -152,11 +157,15 @@ export class LayerSplitter {
   }
 
   #splitAll(): void {
+    const { plain } = this.#input;
+    this.#isHashed = this.#exchange.beginHash(plain.algorithm);
+    if (this.#isHashed) plain.leave();
     let carried = 0;
     for (let atEnd = false; !atEnd; ) {
       const slab = this.#freeSlab();
       slab.data.set(this.#carry.subarray(0, carried));
-      const end = this.#input.fill(slab.data, carried, SLAB_SIZE);
+      const filledFrom = carried;
+      const end = this.#input.fill(slab.data, filledFrom, SLAB_SIZE);
       atEnd = end < SLAB_SIZE;
       const filled: FilledSlab = { slab, segments: [] };
       const used = this.#walk(filled, end, atEnd);
@@ -164,6 +173,7 @@ export class LayerSplitter {
       this.#offset += used;
       this.#carry.set(slab.data.subarray(used, end));
       this.#inFlight.push(filled);
+      if (this.#isHashed) slab.hash(filledFrom, end);
       this.#exchange.submit(slab);
       this.#onProgress(this.#input.consumed);
     }
