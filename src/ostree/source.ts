@@ -35,6 +35,8 @@ export interface LocalFiles {
   readonly mode: RepositoryMode;
   /** Descriptor of the directory `objects/`, valid in all threads of the process. */
   readonly objectsFd: number;
+  /** Where files are that are not there. */
+  readonly parent?: LocalFiles | undefined;
 }
 
 /** Files that have to be fetched. */

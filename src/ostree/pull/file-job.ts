@@ -1,4 +1,4 @@
-import { withContext } from "../../errors.ts";
+import { CfsError, withContext } from "../../errors.ts";
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { Fd } from "../../sys/fd.ts";
@@ -124,6 +124,15 @@ class Results {
 }
 
 function storeLocal(files: LocalFiles, checksum: Checksum, storer: FileStorer): StoredFile {
+  try {
+    return storeFrom(files, checksum, storer);
+  } catch (error) {
+    if (files.parent === undefined || !(error instanceof CfsError && error.kind === "NotFound")) throw error;
+    return storeLocal(files.parent, checksum, storer);
+  }
+}
+
+function storeFrom(files: LocalFiles, checksum: Checksum, storer: FileStorer): StoredFile {
   if (files.mode === "archive") {
     using file = openObject(files.objectsFd, objectFile(checksum, "filez"));
     return storer.storeArchived(checksum, readerOf(file));

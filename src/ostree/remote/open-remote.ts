@@ -42,7 +42,7 @@ export interface OpenRemote {
 
 /** Opens what `findRemote` has found. Closing the source closes it. */
 export async function openRemote(settings: RemoteSettings, options: RemoteOptions): Promise<OpenRemote> {
-  const path = pathOf(settings.url);
+  const path = localPath(settings.url);
   const remote = path === undefined ? await RemoteRepository.open(settings, options) : undefined;
   const unchecked = remote ?? LocalRepository.open(path!);
   const { verification } = settings;
@@ -57,7 +57,7 @@ export function verifiedSource(source: OstreeSource, trust: TrustOptions): Ostre
 }
 
 /** The path that a URL of a repository on this machine stands for; undefined when it is elsewhere. */
-function pathOf(text: string): string | undefined {
+export function localPath(text: string): string | undefined {
   if (/^(mirrorlist=|https?:)/i.test(text)) return undefined;
   if (!isUrl(text)) return text;
   const url = URL.parse(text);
