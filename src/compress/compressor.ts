@@ -65,8 +65,12 @@ const IDENTITY: Compressor = {
   close: () => {},
 };
 
-/** @param level the library's usual one (gzip 6, zstd 3) unless given. */
-export function compressor(compression: Compression, level?: number): Compressor {
+/**
+ * @param level the library's usual one (gzip 6, zstd 3) unless given.
+ * @param size bytes that there will be, exactly, where that is known: zstd takes less memory for few, and says how many
+ * there are.
+ */
+export function compressor(compression: Compression, level?: number, size?: number): Compressor {
   switch (compression) {
     case "none":
       return IDENTITY;
@@ -84,6 +88,7 @@ export function compressor(compression: Compression, level?: number): Compressor
             [constants.ZSTD_c_checksumFlag]: 1,
             ...(level !== undefined && { [constants.ZSTD_c_compressionLevel]: level }),
           },
+          ...(size !== undefined && { pledgedSrcSize: size }),
         }),
         constants.ZSTD_e_continue,
         constants.ZSTD_e_end,

@@ -39,6 +39,8 @@ export interface OpenOptions {
   readonly upgrade?: boolean;
   /** Format of images made while this is open, whatever meta.json says. */
   readonly erofsVersion?: ErofsVersion;
+  /** Nothing in it has to outlive this process, so that there is no waiting for the disk. */
+  readonly isTemporary?: boolean;
   /** Called before blocking on a lock that somebody else holds. */
   readonly onWait?: (message: string) => void;
   /** Receives sentences that the user should see. */
@@ -104,6 +106,11 @@ export class Repository implements Disposable {
   /** Format of images made in this repository. */
   get erofsVersion(): ErofsVersion {
     return this.#options.erofsVersion ?? effectiveErofsVersion(this.meta);
+  }
+
+  /** Whether what is linked has to be on disk. */
+  get isTemporary(): boolean {
+    return this.#options.isTemporary === true;
   }
 
   /** All formats that a pull makes images in: the default first. */

@@ -74,7 +74,7 @@ export function linkStream(repository: Repository, contentId: string, id: Object
   const entry = checkContentId(contentId);
   if (ref !== undefined) refComponents(ref);
   repository.ensureWritable();
-  syncfs(repository.dir);
+  if (!repository.isTemporary) syncfs(repository.dir);
   placeLink(repository.dir, ["streams", entry], objectTarget(id));
   if (ref !== undefined) writeRef(repository, "streams", ref, entry);
 }

@@ -11,8 +11,10 @@ export const MAX_WHOLE = 32 * 1024 * 1024;
 const MAX_REGION = 8 * 1024 * 1024;
 /** A file is worth a closer look when it has this share of what is looked for, as whole blocks. */
 const MIN_SHARE = 0.05;
+/** With so much of a body found in the file that has its name, no other one is looked for. */
+const FAIR_SHARE = 0.25;
 /** Looking at all of a file takes too long for a body that is so many times smaller. */
-const MAX_RATIO = 16;
+export const MAX_RATIO = 16;
 const COMPARE_SIZE = 64 * 1024;
 const MIN_GAP = 32;
 
@@ -47,11 +49,21 @@ export class BodyMatcher {
    * @returns in the order of the body, without overlaps.
    */
   match(young: Bytes, similar: number | undefined): Piece[] {
-    const whole = similar ?? this.#mostAlike(young);
-    if (whole !== undefined && this.#files[whole]!.size <= MAX_WHOLE) {
-      return this.#withBlocks(young, this.#alike(young, whole));
-    }
+    if (similar !== undefined && this.#files[similar]!.size > MAX_WHOLE)
+      return this.#refined(young, this.#withBlocks(young, []));
+    const pieces = similar === undefined ? [] : this.#alike(young, similar);
+    if (covered(pieces) >= young.length * FAIR_SHARE) return this.#withBlocks(young, pieces);
+    // A name says little about what is in a file: there may be one that has more of it.
+    const other = this.#mostAlike(young);
+    const better = other === undefined || other === similar ? [] : this.#alike(young, other);
+    const best = covered(better) > covered(pieces) ? better : pieces;
+    if (best.length > 0) return this.#withBlocks(young, best);
     return this.#refined(young, this.#withBlocks(young, []));
+  }
+
+  /** Gives back the memory for the file that was compared last. */
+  forget(): void {
+    this.#whole = undefined;
   }
 
   /** The whole file as it was compared last. */
@@ -194,4 +206,8 @@ function equalLength(a: Bytes, b: Bytes): number {
   let length = 0;
   while (length < a.length && a[length] === b[length]) length++;
   return length;
+}
+
+function covered(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }

@@ -2,34 +2,54 @@ import { compressor } from "../../../compress/compressor.ts";
 import { pread } from "../../../sys/file.ts";
 import { type Extent, ExtentList, SharedSpool, type SpoolHandle } from "./shared-spool.ts";
 
-/** Operations to be compressed into a zstd frame. */
-export interface FrameRequest {
+/** The part of one thread in compressing operations into zstd frames. */
+export interface CompressRequest {
   readonly spool: SpoolHandle;
-  /** Where the operations are. */
-  readonly extents: readonly Extent[];
+  /** For each frame, where its operations are. */
+  readonly frames: readonly (readonly Extent[])[];
   readonly level: number;
+  /** Two numbers: of the frame that nobody has begun, and of the bytes that are done. Shared. */
+  readonly counters: SharedArrayBuffer;
+}
+
+export interface CompressedFrame {
+  readonly frame: number;
+  readonly extents: readonly Extent[];
 }
 
 const PIECE = 256 * 1024;
 
-/** Compresses operations. @returns where the frame is in the spool. */
-export function compressFrame({ spool: handle, extents, level }: FrameRequest): readonly Extent[] {
-  const spool = new SharedSpool(handle);
-  const frame = new ExtentList(spool);
-  const packer = compressor("zstd", level);
+/** Compresses frames that nobody has begun. @returns where they are in the spool. */
+export function compressFrames(request: CompressRequest): CompressedFrame[] {
+  const { frames, level } = request;
+  const spool = new SharedSpool(request.spool);
+  const counters = new BigInt64Array(request.counters);
   const buffer = new Uint8Array(PIECE);
-  const sink = (piece: Uint8Array<ArrayBufferLike>) => frame.append(piece);
-  try {
-    for (const { offset, length } of extents) {
-      for (let done = 0; done < length; done += PIECE) {
-        const piece = buffer.subarray(0, Math.min(PIECE, length - done));
-        pread(handle.fd, piece, offset + done, "temporary file");
-        packer.write(piece, sink);
+  const compressed: CompressedFrame[] = [];
+  for (;;) {
+    const frame = Number(Atomics.add(counters, 0, 1n));
+    const extents = frames[frame];
+    if (extents === undefined) return compressed;
+    const out = new ExtentList(spool);
+    const sink = (piece: Uint8Array<ArrayBufferLike>) => out.append(piece);
+    const packer = compressor(
+      "zstd",
+      level,
+      extents.reduce((sum, { length }) => sum + length, 0),
+    );
+    try {
+      for (const { offset, length } of extents) {
+        for (let done = 0; done < length; done += PIECE) {
+          const piece = buffer.subarray(0, Math.min(PIECE, length - done));
+          pread(spool.handle.fd, piece, offset + done, "temporary file");
+          packer.write(piece, sink);
+          Atomics.add(counters, 1, BigInt(piece.length));
+        }
       }
+      packer.end(sink);
+    } finally {
+      packer.close();
     }
-    packer.end(sink);
-  } finally {
-    packer.close();
+    compressed.push({ frame, extents: out.extents });
   }
-  return frame.extents;
 }

@@ -1,4 +1,5 @@
 import { CfsError, withContext } from "../../../errors.ts";
+import { SharedBudget } from "../../../parallel/budget.ts";
 import type { WorkerPool } from "../../../parallel/pool.ts";
 import type { Progress } from "../../../progress.ts";
 import { openStream } from "../../../repository/streams.ts";
@@ -10,7 +11,7 @@ import { applyLayer, type ExpandSparse, emptyRoot } from "../../layering.ts";
 import { hashStream, readStoredLayer } from "../../stored-layer.ts";
 import { layerStream } from "../../streams.ts";
 import { MAGIC_SIZE, type TarDiffVersion } from "../format.ts";
-import { compressFrame, type FrameRequest } from "./compress-frames.ts";
+import { type CompressedFrame, type CompressRequest, compressFrames } from "./compress-frames.ts";
 import type { LayerHomes } from "./delta-image.ts";
 import { type IndexRequest, indexSources } from "./index-sources.ts";
 import { type Body, type MatchedBody, type MatchRequest, matchBodies } from "./match-bodies.ts";
@@ -45,6 +46,8 @@ export interface DiffedLayer {
 const BYTES_PER_THREAD = 2 * 1024 * 1024;
 /** Operations in one frame: several threads compress the frames of a layer. */
 const FRAME_SIZE = 32 * 1024 * 1024;
+/** Threads that compress: each takes some 50 MB. */
+const MAX_COMPRESSING = 6;
 const PROGRESS_INTERVAL_MS = 100;
 
 /** Finds out how layers are made of the source image's files. */
@@ -118,6 +121,7 @@ async function match(
     bodies,
     version,
     spool: spool.handle,
+    memory: SharedBudget.memory(),
     counters: matching.counters,
   };
   const results = matching.run<MatchRequest, MatchedBody[]>(pool, "match-delta-bodies", request, matchBodies);
@@ -162,8 +166,9 @@ class SharedWork {
     job: string,
     request: Request,
     alone: (request: Request) => Result,
+    maxThreads = pool.size,
   ): Promise<Result[]> {
-    const threads = Math.min(pool.size, Math.ceil(this.#totalBytes / BYTES_PER_THREAD));
+    const threads = Math.min(pool.size, maxThreads, Math.ceil(this.#totalBytes / BYTES_PER_THREAD));
     const label = this.#label;
     const progress = this.#progress;
     progress.event({ type: "start", id: label, label, totalBytes: this.#totalBytes });
@@ -201,20 +206,30 @@ function resolved(
 }
 
 async function compress(
-  { pool, level: wanted, spool: fd }: DiffLayersOptions,
+  { pool, level: wanted, spool: fd, progress }: DiffLayersOptions,
   operations: ReadonlyMap<OciDigest, ExtentList>,
   spool: SharedSpool,
 ): Promise<ReadonlyMap<OciDigest, DiffedLayer>> {
   const total = [...operations.values()].reduce((sum, { length }) => sum + length, 0);
   const level = wanted ?? levelFor(total);
   const cut = [...operations].flatMap(([diffId, { extents }]) =>
-    cutFrames(extents).map((frame) => ({ diffId, request: { spool: spool.handle, extents: frame, level } })),
+    cutFrames(extents).map((frame) => ({ diffId, frame })),
   );
-  const requests = cut.map(({ request }) => request);
-  const frames =
-    total <= BYTES_PER_THREAD
-      ? requests.map(compressFrame)
-      : await pool.run<FrameRequest, readonly Extent[]>("compress-delta-frame", requests);
+  const compressing = new SharedWork("differences", total, progress);
+  const results = await compressing.run<CompressRequest, CompressedFrame[]>(
+    pool,
+    "compress-delta-frames",
+    {
+      spool: spool.handle,
+      frames: cut.map(({ frame }) => frame),
+      level,
+      counters: compressing.counters,
+    },
+    compressFrames,
+    MAX_COMPRESSING,
+  );
+  const frames: (readonly Extent[])[] = [];
+  for (const { frame, extents } of results.flat()) frames[frame] = extents;
   const layers = new Map<OciDigest, DiffedLayer>();
   for (const diffId of operations.keys()) {
     const list = new ExtentList(spool);

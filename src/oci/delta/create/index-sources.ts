@@ -41,12 +41,12 @@ export function indexSources(request: IndexRequest): void {
       reader.read(file.id, offset, piece);
       hasher.update(piece);
       index.hash(number, offset, piece);
+      Atomics.add(counters, 1, BigInt(piece.length));
     }
     if (hasher.digest() !== file.id) {
       throw new CfsError("Corrupt", `object ${formatObjectId(file.id, algorithm)} is damaged`, {
         hint: "find out with `cfsctl fsck` what else is, and pull the image again",
       });
     }
-    Atomics.add(counters, 1, BigInt(file.size));
   }
 }

@@ -1,11 +1,12 @@
 import { constants, zstdCompressSync } from "node:zlib";
 import { bytesOf } from "../../../bytes.ts";
+import { SharedBudget } from "../../../parallel/budget.ts";
 import type { ObjectStoreHandle } from "../../../repository/objects.ts";
 import type { BlockIndexMemory } from "../../../similarity/block-index.ts";
 import type { ObjectId } from "../../../verity/digest.ts";
 import type { TarDiffVersion } from "../format.ts";
 import { OperationWriter } from "../operation-writer.ts";
-import { BodyMatcher } from "./body-matcher.ts";
+import { BodyMatcher, MAX_RATIO, MAX_WHOLE } from "./body-matcher.ts";
 import { ObjectReader } from "./object-reader.ts";
 import type { ReusableFile } from "./reusable-files.ts";
 import { type Extent, ExtentList, SharedSpool, type SpoolHandle } from "./shared-spool.ts";
@@ -24,6 +25,12 @@ export interface Body {
 /** A thread holds so much of a body in memory. */
 export const MAX_BODY = 16 * 1024 * 1024;
 
+/** For all threads together. */
+const MEMORY = 320 * 1024 * 1024;
+/** Bytes that it takes to compare with a byte of a file. */
+const WHOLE_COST = 3;
+const WAIT_MS = 2;
+
 /** The part of one thread in matching the bodies of new files. */
 export interface MatchRequest {
   readonly stores: readonly ObjectStoreHandle[];
@@ -32,6 +39,8 @@ export interface MatchRequest {
   readonly bodies: readonly Body[];
   readonly version: TarDiffVersion;
   readonly spool: SpoolHandle;
+  /** Memory that all threads take for bodies and what these are compared with: a `SharedBudget`. */
+  readonly memory: SharedArrayBuffer;
   /** Two numbers: of the body that nobody has begun, and of the bytes that are done. Shared. */
   readonly counters: SharedArrayBuffer;
 }
@@ -50,18 +59,32 @@ export function matchBodies(request: MatchRequest): MatchedBody[] {
   using reader = new ObjectReader(request.stores);
   const matcher = new BodyMatcher(files, reader, request.index);
   const matched: MatchedBody[] = [];
-  const young = new Uint8Array(Math.min(MAX_BODY, Math.max(0, ...bodies.map(({ length }) => length))));
+  const memory = new SharedBudget(request.memory, MEMORY);
   for (;;) {
     const number = Number(Atomics.add(counters, 0, 1n));
     const body = bodies[number];
     if (body === undefined) return matched;
-    const bytes = young.subarray(0, body.length);
-    reader.read(body.id, body.offset, bytes);
+    const needed = memoryFor(body, files);
+    while (!memory.take(needed)) Bun.sleepSync(WAIT_MS);
     const extents = new ExtentList(spool);
-    writeBody(request, matcher, bytes, body, (piece) => extents.append(piece));
+    try {
+      const bytes = new Uint8Array(body.length);
+      reader.read(body.id, body.offset, bytes);
+      writeBody(request, matcher, bytes, body, (piece) => extents.append(piece));
+      // The next window of a large body is compared with the same file.
+      if (isWhole(body)) matcher.forget();
+    } finally {
+      memory.give(needed);
+    }
     matched.push({ body: number, extents: extents.extents });
     Atomics.add(counters, 1, BigInt(body.length));
   }
+}
+
+/** The body, what is written of it, and a file that it is compared with. */
+function memoryFor({ length, similar }: Body, files: readonly ReusableFile[]): number {
+  const old = similar === undefined ? MAX_RATIO * length : files[similar]!.size;
+  return 3 * length + WHOLE_COST * Math.min(old, MAX_WHOLE);
 }
 
 function writeBody(

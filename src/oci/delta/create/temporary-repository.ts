@@ -36,7 +36,7 @@ export class TemporaryRepository implements Disposable {
     const path = join(directory, this.#name);
     try {
       initRepository(path, { algorithm, erofsVersion: 1, verity: false });
-      this.repository = Repository.open(path);
+      this.repository = Repository.open(path, { isTemporary: true });
     } catch (error) {
       this.#remove();
       throw error;
