@@ -12,7 +12,7 @@ const JOBS: Record<string, () => Promise<Job>> = {
   "match-objects": async () => (await import("./oci/chunked/match-objects.ts")).matchObjects,
   "index-delta-sources": async () => (await import("./oci/delta/create/index-sources.ts")).indexSources,
   "match-delta-bodies": async () => (await import("./oci/delta/create/match-bodies.ts")).matchBodies,
-  "compress-delta-frame": async () => (await import("./oci/delta/create/compress-frames.ts")).compressFrame,
+  "compress-delta-frames": async () => (await import("./oci/delta/create/compress-frames.ts")).compressFrames,
   "check-objects": async () => (await import("./repository/fsck-objects.ts")).checkObjects,
   "check-streams": async () => (await import("./repository/fsck-deep.ts")).checkStreams,
   "apply-delta-part": async () => (await import("./ostree/delta/part-job.ts")).applyPart,

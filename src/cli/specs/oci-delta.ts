@@ -11,7 +11,8 @@ export const OCI_DELTA_COMMAND: CommandSpec = {
       name: "create",
       summary: "Make a delta, by which who has one image gets another with a small download",
       description:
-        "SOURCE and TARGET are images in the repository, or whatever `oci pull` takes. DEST is " +
+        "SOURCE and TARGET are images in the repository, or whatever `oci pull` takes; layers that are not in the " +
+        "repository are unpacked below $TMPDIR, else /var/tmp, for a while. DEST is " +
         "oci:DIRECTORY[:TAG], oci-archive:FILE[:TAG] or docker://NAME[:TAG]. `oci pull` takes the delta for the " +
         "image. The same images give the same delta. Without a tag, a registry has the delta only as a referrer of " +
         "TARGET.",
