@@ -222,9 +222,8 @@ class ImageCheck {
       id: lookUpStream(this.#repository, layerStream(diffId)),
     }));
     if (linked === undefined) return;
-    const name = layerStream(diffId);
     if (linked.id === undefined) this.#report("layer-stream-missing", diffId);
-    else if (this.#options.wrongStreams?.has(name)) this.#report("layer-stream-invalid", diffId);
+    else this.#expectStream("layer-stream-invalid", diffId, layerStream(diffId));
     this.#checkObjects("layer-object-missing", diffId, id);
   }
 
@@ -239,7 +238,10 @@ class ImageCheck {
     for (const { digest } of manifest.layers) {
       const id = stored.namedRefs.get(digest);
       if (id === undefined) this.#report("artifact-layer-ref-missing", `no reference to ${digest}`);
-      else this.#checkObjects("artifact-layer-object-missing", digest, id);
+      else {
+        this.#expectStream("artifact-layer-stream-missing", digest, layerStream(digest));
+        this.#checkObjects("artifact-layer-object-missing", digest, id);
+      }
     }
   }
 

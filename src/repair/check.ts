@@ -37,13 +37,18 @@ export async function checkDeep(
   return { repository: report, images, commits, findings };
 }
 
+/** Of findings about an entry of `streams/` that is not what its name says. */
+const WRONG_STREAM: ReadonlySet<string> = new Set([
+  "entry-not-symlink",
+  "stat-failed",
+  "stream-content-invalid",
+  "stream-open-failed",
+]);
+
 /** Names of streams whose content is not what their names say. */
 export function wrongStreams({ findings }: FsckReport): Set<string> {
-  return new Set(
-    findings.flatMap(({ kind, link }) =>
-      kind === "stream-content-invalid" && link !== undefined ? [link.name] : [],
-    ),
-  );
+  const wrong = findings.filter(({ kind, link }) => link?.category === "streams" && WRONG_STREAM.has(kind));
+  return new Set(wrong.map(({ link }) => link!.name));
 }
 
 function findingOfImage({ kind, image, detail, manifest }: ImageFault): Finding {

@@ -2,7 +2,6 @@ import { display } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
 import { CfsError } from "../errors.ts";
 import type { Finding, LinkName } from "../repository/findings.ts";
-import { checkStreamContent } from "../repository/fsck-deep.ts";
 import { isImageObject, readImageFile } from "../repository/images.ts";
 import { linkTarget, placeLink, resolveObject } from "../repository/links.ts";
 import { objectTarget, REFS } from "../repository/names.ts";
@@ -14,6 +13,7 @@ import { syncfs } from "../sys/file.ts";
 import { isObjectId, type ObjectId, objectPath } from "../verity/digest.ts";
 import type { Action } from "./actions.ts";
 import type { ObjectSource } from "./object-source.ts";
+import { checkStreamName } from "./stream-name.ts";
 
 /** Objects that are fetched at a time. */
 const AT_A_TIME = 16;
@@ -142,6 +142,6 @@ export function isSoundEntry(repository: Repository, link: LinkName): boolean {
 /** Whether an entry of this name may lead to an object. */
 export function isRightFor(repository: Repository, { category, name }: LinkName, id: ObjectId): boolean {
   if (!isIntactObject(repository, id)) return false;
-  if (category === "streams") return checkStreamContent(repository, { name, id }) === undefined;
+  if (category === "streams") return checkStreamName(repository, name, id) === undefined;
   return isImageObject(repository, id) && (name === id || !isObjectId(name, repository.algorithm));
 }

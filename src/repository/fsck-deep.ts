@@ -10,6 +10,11 @@ import { copyStream, openStreamObject, type StreamHome } from "./streams.ts";
 /** Streams of OCI content have the digest of their content in their names. */
 const CONTENT_NAME = /^oci-[a-z]+-(sha256|sha384|sha512):([0-9a-f]{64,128})$/;
 
+/** Whether the name of a stream says which content it has. */
+export function tellsContent(name: ByteString): boolean {
+  return CONTENT_NAME.test(name);
+}
+
 /** A stream that can be opened. */
 export interface StreamToCheck {
   /** Directly below `streams/`. */

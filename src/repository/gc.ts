@@ -3,12 +3,21 @@ import { CfsError } from "../errors.ts";
 import { DT_DIR, DT_LNK, DT_REG, listDirectory, openDirectory, readDirectory } from "../sys/dir.ts";
 import { ENOENT, ENOTDIR, isErrno } from "../sys/errno.ts";
 import { Fd } from "../sys/fd.ts";
-import { check, O_DIRECTORY, O_RDONLY, openat, tryAccessat, tryOpenat, unlinkat } from "../sys/file.ts";
+import {
+  check,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+  readlinkat,
+  tryAccessat,
+  tryOpenat,
+  unlinkat,
+} from "../sys/file.ts";
 import { emptyStatus, tryFstatat } from "../sys/stat.ts";
-import type { ObjectId } from "../verity/digest.ts";
+import type { Algorithm, ObjectId } from "../verity/digest.ts";
 import { TEMPORARY_LINK_PREFIX } from "./links.ts";
-import { findLiveObjects, type RootCondition, type Unreadable } from "./live-objects.ts";
-import { type Category, REFS } from "./names.ts";
+import { findLiveObjects, type RootCheck, type RootCondition, type Unreadable } from "./live-objects.ts";
+import { type Category, objectOfTarget, REFS } from "./names.ts";
 import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
 import { TEMPORARY_OBJECT_PREFIX } from "./objects.ts";
 import { PARTIAL_DIRECTORY } from "./partial-files.ts";
@@ -21,6 +30,8 @@ export interface GcOptions {
   readonly roots?: readonly string[];
   /** Which refs are roots only under a condition; others, whose condition is not met, are removed. */
   readonly condition?: RootCondition;
+  /** What is wrong with a stream that a ref leads to; undefined when nothing is known to be. */
+  readonly checkRoot?: RootCheck;
   /** Find out what would be deleted, but delete nothing. */
   readonly dryRun?: boolean;
 }
@@ -29,7 +40,7 @@ export interface GcReport {
   readonly objectsRemoved: number;
   /** Sum of the sizes of the removed files. */
   readonly bytesRemoved: number;
-  /** Links below `images/` that led nowhere; in a dry run only those that do so now. */
+  /** Links below `images/` that led nowhere, also because what they led to was removed. */
   readonly imagesPruned: number;
   readonly streamsPruned: number;
   /** Left-overs of interrupted work: temporary objects and links, partial downloads. */
@@ -44,7 +55,9 @@ export interface GcReport {
 interface DeadObjects {
   /** Name of the directory below `objects/`. */
   readonly xx: string;
+  /** Names of the files, which may be in upper case, unlike the ids. */
   readonly names: ByteString[];
+  readonly ids: ObjectId[];
   /** Sum of the sizes of the files. */
   bytes: number;
 }
@@ -64,7 +77,8 @@ export function collectGarbage(repository: Repository, options: GcOptions = {}):
 }
 
 function run(repository: Repository, options: GcOptions): GcReport {
-  const live = findLiveObjects(repository, (options.roots ?? []).map(fromText), options.condition);
+  const { condition, checkRoot } = options;
+  const live = findLiveObjects(repository, (options.roots ?? []).map(fromText), { condition, checkRoot });
   if (live.unreadable.length > 0) throw unreadableRoots(repository, live.unreadable);
   const strays = [...live.strays];
 
@@ -75,12 +89,15 @@ function run(repository: Repository, options: GcOptions): GcReport {
   if (remove) for (const ref of live.lapsed) removeRef(repository, "streams", ref);
   if (remove && objects !== undefined) for (const group of dead) removeDead(objects, group);
 
+  // What is only told to be removed is still there, and so are links to it.
+  const gone = new Set(remove ? [] : dead.flatMap(({ ids }) => ids));
+  const prune = (category: Category) => pruneCategory(repository, category, { gone, remove });
   return {
     objectsRemoved: dead.reduce((sum, { names }) => sum + names.length, 0),
     bytesRemoved: dead.reduce((sum, { bytes }) => sum + bytes, 0),
-    imagesPruned: pruneCategory(repository, "images", remove),
-    streamsPruned: live.lapsed.length + pruneCategory(repository, "streams", remove),
-    temporaryFilesRemoved: remove ? removeTemporaryFiles(repository, objects) : 0,
+    imagesPruned: prune("images"),
+    streamsPruned: live.lapsed.length + prune("streams"),
+    temporaryFilesRemoved: removeTemporaryFiles(repository, objects, remove),
     strays,
     unknownRoots: live.unknown.map((name) => display(name)),
   };
@@ -122,7 +139,7 @@ function findDead(
       continue;
     }
     using directory = opened;
-    const group: DeadObjects = { xx, names: [], bytes: 0 };
+    const group: DeadObjects = { xx, names: [], ids: [], bytes: 0 };
     for (const { name, type } of readDirectory(directory)) {
       let id: ObjectId;
       try {
@@ -140,6 +157,7 @@ function findDead(
       if (result === -ENOENT) continue;
       check(result, "statx", `objects/${xx}/${name}`);
       group.names.push(name);
+      group.ids.push(id);
       group.bytes += status.size;
     }
     if (group.names.length > 0) dead.push(group);
@@ -152,41 +170,69 @@ function removeDead(objects: Fd, { xx, names }: DeadObjects): void {
   for (const name of names) unlinkat(directory.fd, name);
 }
 
-/** Counts the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked. */
-function pruneCategory(repository: Repository, category: Category, remove: boolean): number {
-  using directory = openCategory(repository, category);
-  if (directory === undefined) return 0;
-  const pruned = pruneLinks(directory, remove);
-  using refs = openIfDirectory(directory, REFS);
-  return refs === undefined ? pruned : pruned + pruneRefs(refs, remove);
+interface PruneOptions {
+  /** Objects that count as removed. */
+  readonly gone: ReadonlySet<ObjectId>;
+  /** Otherwise links are only counted. */
+  readonly remove: boolean;
 }
 
-function pruneLinks(directory: Fd, remove: boolean): number {
+/** Counts the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked. */
+function pruneCategory(repository: Repository, category: Category, options: PruneOptions): number {
+  using directory = openCategory(repository, category);
+  if (directory === undefined) return 0;
+  const { algorithm } = repository;
+  const pruned = pruneLinks(directory, options, algorithm);
+  using refs = openIfDirectory(directory, REFS);
+  return refs === undefined ? pruned : pruned + pruneRefs(refs, options, algorithm);
+}
+
+function pruneLinks(directory: Fd, { gone, remove }: PruneOptions, algorithm: Algorithm): number {
   let pruned = 0;
   for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
-    if (type !== DT_LNK || tryAccessat(directory.fd, name, 0) !== -ENOENT) continue;
+    if (type !== DT_LNK) continue;
+    const isBroken = tryAccessat(directory.fd, name, 0) === -ENOENT;
+    if (!isBroken && !(gone.size > 0 && leadsTo(gone, directory, name, algorithm))) continue;
     if (remove) unlinkat(directory.fd, name);
     pruned++;
   }
   return pruned;
 }
 
-function pruneRefs(directory: Fd, remove: boolean): number {
-  let pruned = pruneLinks(directory, remove);
+/** Whether a link is one to an object, and to one of these. */
+function leadsTo(
+  objects: ReadonlySet<ObjectId>,
+  directory: Fd,
+  name: ByteString,
+  algorithm: Algorithm,
+): boolean {
+  try {
+    return objects.has(objectOfTarget(readlinkat(directory.fd, name) ?? "", algorithm));
+  } catch (error) {
+    if (error instanceof CfsError) return false;
+    throw error;
+  }
+}
+
+function pruneRefs(directory: Fd, options: PruneOptions, algorithm: Algorithm): number {
+  let pruned = pruneLinks(directory, options, algorithm);
   for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
     if (type !== DT_DIR) continue;
     using sub = openIfDirectory(directory, name);
-    if (sub !== undefined) pruned += pruneRefs(sub, remove);
+    if (sub !== undefined) pruned += pruneRefs(sub, options, algorithm);
   }
   return pruned;
 }
 
-/** Nobody else has the repository open, so nobody is at work on any of these. */
-function removeTemporaryFiles(repository: Repository, objects: Fd | undefined): number {
+/**
+ * Nobody else has the repository open, so nobody is at work on any of these.
+ * @param remove otherwise they are only counted.
+ */
+function removeTemporaryFiles(repository: Repository, objects: Fd | undefined, remove: boolean): number {
   let removed = 0;
   const removeMatching = (directory: Fd, isTemporary: (name: ByteString, type: number) => boolean) => {
     for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
-      if (isTemporary(name, type) && unlinkat(directory.fd, name)) removed++;
+      if (isTemporary(name, type) && (!remove || unlinkat(directory.fd, name))) removed++;
     }
   };
   if (objects !== undefined) {
@@ -197,7 +243,7 @@ function removeTemporaryFiles(repository: Repository, objects: Fd | undefined): 
   using temporary = openIfDirectory(root, PARTIAL_DIRECTORY);
   if (temporary !== undefined) {
     for (const { name } of listDirectory(temporary, MAX_ENTRIES)) {
-      removeTree(temporary, name);
+      if (remove) removeTree(temporary, name);
       removed++;
     }
   }

@@ -5,7 +5,7 @@ import { HEADER_SIZE, hasSplitstreamMagic } from "../splitstream/format.ts";
 import { DT_LNK, listDirectory } from "../sys/dir.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pread, readlinkat } from "../sys/file.ts";
-import type { ObjectId } from "../verity/digest.ts";
+import { isObjectId, type ObjectId } from "../verity/digest.ts";
 import { readImageFile } from "./images.ts";
 import { baseName, type Category, objectOfTarget, REFS } from "./names.ts";
 import { ObjectChecker } from "./object-check.ts";
@@ -41,6 +41,12 @@ export interface LiveObjects {
  */
 export type RootCondition = (ref: string) => readonly ByteString[] | undefined;
 
+/**
+ * Tells what is wrong with a stream that is a root.
+ * @param name of the entry of `streams/`.
+ */
+export type RootCheck = (repository: Repository, name: ByteString, id: ObjectId) => string | undefined;
+
 /** Something that keeps objects alive. */
 export interface Root {
   /** Path below the repository. */
@@ -60,6 +66,11 @@ export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
 /** Told why something that a root needs can't be read, so that it is not known what else the root needs. */
 export type OnUnreadable = (why: string) => void;
 
+export interface LiveOptions {
+  readonly condition?: RootCondition | undefined;
+  readonly checkRoot?: RootCheck | undefined;
+}
+
 /**
  * Finds everything that refs, and further roots by name, keep alive.
  * @param extraRoots names directly below `streams/` or `images/`.
@@ -67,20 +78,21 @@ export type OnUnreadable = (why: string) => void;
 export function findLiveObjects(
   repository: Repository,
   extraRoots: readonly ByteString[],
-  condition: RootCondition = () => undefined,
+  { condition = () => undefined, checkRoot: check = () => undefined }: LiveOptions = {},
 ): LiveObjects {
+  const checkRoot = rootChecker(repository, check);
   const ids = new Set<ObjectId>();
   const unreadable: Unreadable[] = [];
   const graph = new ReferenceGraph(repository);
   const walked = new Set<ObjectId>();
   const keep = (root: Root) => {
     const lost: string[] = [];
-    graph.walk(
-      root,
-      walked,
-      (id) => void ids.add(id),
-      (why) => void lost.push(why),
-    );
+    const onUnreadable = (why: string) => void lost.push(why);
+    attempt(onUnreadable, () => {
+      const wrong = checkRoot(root);
+      if (wrong !== undefined) onUnreadable(wrong);
+    });
+    graph.walk(root, walked, (id) => void ids.add(id), onUnreadable);
     if (lost.length > 0) unreadable.push({ root: root.path, why: lost[0]! });
   };
   let waiting: { root: Root; ref: string; streams: readonly ByteString[] }[] = [];
@@ -103,6 +115,19 @@ export function findLiveObjects(
   const unknown = extraRoots.filter((name) => !graph.hasEntry(name));
   const lapsed = waiting.flatMap(({ root, ref }) => (isLive(root.id) ? [] : [ref]));
   return { ids, strays: graph.strays, unreadable, unknown, lapsed };
+}
+
+/** Several refs may lead to the same entry, which is checked once. */
+function rootChecker(repository: Repository, check: RootCheck): (root: Root) => string | undefined {
+  const known = new Map<ByteString, string | undefined>();
+  return ({ category, entry, id }) => {
+    if (category !== "streams" || id === undefined || !repository.objects.has(id)) return undefined;
+    if (!known.has(entry)) {
+      const wrong = check(repository, entry, id);
+      known.set(entry, wrong && `streams/${display(entry)}: ${wrong}`);
+    }
+    return known.get(entry);
+  };
 }
 
 /** Names directly below `streams/` or `images/` → object, undefined for a link to no object. */
@@ -163,6 +188,8 @@ export class ReferenceGraph {
       const exists = (category === "images" ? this.#images : this.#streams).has(entry);
       onUnreadable(`${category}/${display(entry)} ${exists ? "is a link to no object" : "does not exist"}`);
     } else if (category === "images") {
+      if (entry !== id && isObjectId(entry, this.#repository.algorithm))
+        onUnreadable(`images/${display(entry)} leads to another image than its name says`);
       visit(id, undefined);
       this.#walkImage(id, walked, visit, onUnreadable);
     } else this.#walkStreams(id, walked, visit, onUnreadable);
@@ -268,8 +295,9 @@ export class ReferenceGraph {
         this.strays.push(`${path} is not a symbolic link`);
         continue;
       }
-      const entry = baseName(target);
-      if (entry !== undefined) yield { path, category, ref: name, entry, id: entries.get(entry) };
+      // One that names no entry, such as `..`, is a root that can't be read.
+      const entry = baseName(target) ?? target;
+      yield { path, category, ref: name, entry, id: entries.get(entry) };
     }
     for (const entry of extra) {
       if (!entries.has(entry)) continue;
@@ -280,11 +308,12 @@ export class ReferenceGraph {
 }
 
 /** Goes on after what a damaged object causes. */
-function attempt(onUnreadable: OnUnreadable, action: () => void): void {
+function attempt<T>(onUnreadable: OnUnreadable, action: () => T): T | undefined {
   try {
-    action();
+    return action();
   } catch (error) {
     if (!(error instanceof CfsError)) throw error;
     onUnreadable(describeError(error));
+    return undefined;
   }
 }

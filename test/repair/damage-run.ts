@@ -1,9 +1,9 @@
-import { cpSync, existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { CfsError } from "../../src/errors.ts";
 import { checkDeep } from "../../src/repair/check.ts";
 import { RepositorySource } from "../../src/repair/object-source.ts";
 import { repairRepository } from "../../src/repair/repair.ts";
+import { checkRoot } from "../../src/repair/stream-name.ts";
 import { allAffected } from "../../src/repository/affected.ts";
 import { checkRepository } from "../../src/repository/fsck.ts";
 import { collectGarbage } from "../../src/repository/gc.ts";
@@ -36,8 +36,8 @@ export async function damageAndRepair(
 ): Promise<Outcome> {
   const path = `${sample.path}-damaged`;
   rmSync(path, { recursive: true, force: true });
-  cpSync(sample.path, path, { recursive: true, verbatimSymlinks: true });
-  const choices = new Choices(seed);
+  copyTree(sample.path, path);
+  const choices = new Choices(Math.imul(seed, 0x9e3779b1) >>> 0);
   const damages = [damage(path, sample, choices)];
   while (choices.chance(0.35)) damages.push(damage(path, sample, choices));
   const faults: string[] = [];
@@ -46,7 +46,7 @@ export async function damageAndRepair(
   const matters = damages.some((done) => done.matters);
   const collected = `${path}-collected`;
   rmSync(collected, { recursive: true, force: true });
-  cpSync(path, collected, { recursive: true, verbatimSymlinks: true });
+  copyTree(path, collected);
   let found = false;
   let foundDeep = false;
   {
@@ -86,10 +86,11 @@ function collect(path: string, { refs, needs }: SampleRepository): string[] {
   const before = new Set(listRepository(path));
   try {
     using repository = Repository.open(path);
-    collectGarbage(repository);
+    collectGarbage(repository, { checkRoot });
   } catch (error) {
     if (!(error instanceof CfsError)) throw error;
-    const removed = [...before].filter((name) => !existsSync(join(path, name)) && !isLink(name));
+    const left = new Set(listRepository(path));
+    const removed = [...before].filter((name) => !left.has(name));
     return removed.map((name) => `gc gave up, but had removed ${name}`);
   }
   const after = new Set(listRepository(path));
@@ -100,4 +101,7 @@ function collect(path: string, { refs, needs }: SampleRepository): string[] {
     .map((name) => `gc removed ${name}`);
 }
 
-const isLink = (name: string) => !name.startsWith("objects/");
+function copyTree(from: string, to: string): void {
+  const { success, stderr } = Bun.spawnSync(["cp", "-a", from, to]);
+  if (!success) throw new Error(stderr.toString());
+}

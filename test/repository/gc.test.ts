@@ -50,7 +50,7 @@ test("left-overs of interrupted work go, other files stay and are named", () => 
   expect(collectGarbage(repository, { dryRun: true })).toMatchObject({
     objectsRemoved: 2,
     bytesRemoved: 753,
-    temporaryFilesRemoved: 0,
+    temporaryFilesRemoved: 4,
     strays: [`objects/ff/${"0".repeat(62)} is a directory`],
   });
   expect(files(path)).toEqual(before);

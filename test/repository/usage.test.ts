@@ -73,7 +73,14 @@ test("a root needs what the graph of references says, and each object knows who 
   for (const [i, id] of ids.entries()) {
     const root = graph.roots().find((r) => r.id === id)!;
     const expected = new Set<ObjectId>();
-    graph.walk(root, new Set(), (object) => void expected.add(object));
+    const unreadable: string[] = [];
+    graph.walk(
+      root,
+      new Set(),
+      (object) => void expected.add(object),
+      (why) => void unreadable.push(why),
+    );
+    expect(unreadable).toEqual([]);
     const bytes = [...expected].reduce((sum, object) => sum + sizes.get(object)!, 0);
     expect(usage.roots[i]!.needs).toEqual({ count: expected.size, bytes });
   }

@@ -27,6 +27,8 @@ interface Exception {
 
 const SIZE_CHECKED = "the size recorded in the stream is wrong; cat checks it";
 const STRAY = "a file that does not belong there does not stop the collection";
+const ROOT_UNKNOWN = "nothing is collected while it is not known what a ref keeps";
+const DRY_TRUTH = "a dry run also tells of the links that the real run removes";
 const NOT_AN_IMAGE = "what is no valid EROFS image is refused";
 const DRY = "Dry run (no files deleted):\n";
 const REMOVED = "Objects: 2 removed (753 bytes)\n";
@@ -66,6 +68,24 @@ const STEPS: Record<string, Record<number, Exception>> = {
       stdout: fsckText("24/24", "5/5", "status: 1 error(s)", "  - fsck: not-a-directory: objects/00"),
     },
     1: { why: "with --json, errors are no failure", rc: 0, stdout: null },
+  },
+  "gc/no-refs": {
+    0: {
+      why: DRY_TRUTH,
+      stdout: `${DRY}Objects: 24 removed (82111 bytes)\nPruned symlinks: 2 images, 5 streams\n`,
+    },
+  },
+  "gc/untagged-oci": {
+    0: {
+      why: DRY_TRUTH,
+      stdout: `${DRY}Objects: 12 removed (33748 bytes)\nPruned symlinks: 1 images, 4 streams\n`,
+    },
+  },
+  "gc/ref-target-dotdot": {
+    0: { why: ROOT_UNKNOWN, rc: 1, stdout: "" },
+    1: { why: ROOT_UNKNOWN, rc: 1, stdout: "" },
+    2: { why: ROOT_UNKNOWN, rc: 1, stdout: "" },
+    3: { why: "nothing was collected", stdout: fsckText("24/24", "5/5", "status: ok") },
   },
   "gc/ref-regular-file": collectedAnyway(
     fsckText(

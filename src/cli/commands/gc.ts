@@ -1,6 +1,7 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { referrerCondition } from "../../oci/referrers.ts";
 import { detachedMetadataCondition } from "../../ostree/detached-metadata.ts";
+import { checkRoot } from "../../repair/stream-name.ts";
 import { collectGarbage, type GcReport } from "../../repository/gc.ts";
 import { findKeepers } from "../../repository/keepers.ts";
 import type { Repository } from "../../repository/repository.ts";
@@ -24,6 +25,7 @@ export function run(context: Context, args: Arguments): void {
   const report = collectGarbage(repository, {
     roots: args.list("root"),
     condition: (ref) => referrerCondition(ref) ?? detachedMetadataCondition(ref),
+    checkRoot,
     dryRun,
   });
   for (const name of report.unknownRoots) {
@@ -68,7 +70,8 @@ function printReport({ out, err }: Context, report: GcReport, dryRun: boolean): 
     out.line(`Pruned symlinks: ${report.imagesPruned} images, ${report.streamsPruned} streams`);
   }
   if (report.temporaryFilesRemoved > 0) {
-    err.line(`cfsctl: removed ${report.temporaryFilesRemoved} left-over temporary files`);
+    const verb = dryRun ? "would remove" : "removed";
+    err.line(`cfsctl: ${verb} ${report.temporaryFilesRemoved} left-over temporary files`);
   }
 }
 
