@@ -34,6 +34,8 @@ export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
+  /** Besides, and instead of those of the same name: what only the server itself may see. */
+  readonly privateHeaders?: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
   readonly signal: AbortSignal;
   /** The reply may take its time. */
@@ -70,7 +72,8 @@ export class HttpClient {
    * @throws CfsError Network, Cancelled
    */
   async send(request: HttpRequest): Promise<Reply> {
-    let { url, headers } = request;
+    let { url } = request;
+    let headers: HttpRequest["headers"] = { ...request.headers, ...request.privateHeaders };
     for (let redirects = 0; ; redirects++) {
       const reply = await this.#exchange({ ...request, url, headers });
       if (!isRedirection(reply)) return reply;
@@ -79,7 +82,7 @@ export class HttpClient {
       if (redirects === MAX_REDIRECTS)
         throw new RequestError("Network", `${request.url.host}: more than ${MAX_REDIRECTS} redirections`);
       if (target.origin !== url.origin) {
-        const { Authorization: _, ...others } = headers;
+        const { Authorization: _, ...others } = request.headers;
         headers = others;
       }
       url = target;

@@ -13,6 +13,8 @@ export interface FetcherOptions {
   /** Ends everything under way. */
   readonly signal: AbortSignal;
   readonly onRetry?: RetryListener | undefined;
+  /** Sent to the mirrors with each request, but not to where they redirect to. */
+  readonly privateHeaders?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface FetchRequest {
@@ -96,11 +98,13 @@ export class Fetcher {
     take: (reply: Reply) => Promise<T>,
   ): Promise<T> {
     const base = this.#urls[index]!;
+    const { privateHeaders } = this.#options;
     const url = path === undefined ? base : urlWithin(base, path);
     const reply = await this.#options.client.send({
       method: "GET",
       url,
       headers: { ...this.#headers[index], ...headers },
+      ...(privateHeaders !== undefined && { privateHeaders }),
       signal,
     });
     if (reply.status === 200 || accept?.includes(reply.status)) return take(reply);

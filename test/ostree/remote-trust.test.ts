@@ -7,6 +7,7 @@ import type { Checksum } from "../../src/ostree/checksum.ts";
 import { Variant, writeGVariant } from "../../src/ostree/gvariant.ts";
 import { encodeCommit, parseCommit } from "../../src/ostree/objects.ts";
 import { pullCommit } from "../../src/ostree/pull/pull.ts";
+import { parseHttpHeaders } from "../../src/ostree/remote/http-headers.ts";
 import { findRemote, openRemote, type TrustOptions } from "../../src/ostree/remote/open-remote.ts";
 import type { RemoteSettings } from "../../src/ostree/remote/remote-settings.ts";
 import { CERTIFICATES } from "../support/certificates.ts";
@@ -333,4 +334,33 @@ test("user and password of a URL go to its server only", async () => {
   expect(await attempt(findRemote(url, { root: "" }, {}))).toBe("pulled");
   expect(new Set(seen)).toEqual(new Set([`Basic ${Buffer.from("user:p@ss").toString("base64")}`]));
   expect(new Set(strangers)).toEqual(new Set([null]));
+});
+
+describe("header fields", () => {
+  test("go to the server of the repository only, with every request", async () => {
+    using elsewhere = await serveFiles(made.path);
+    using first = await serveFiles(made.path);
+    const seen: (string | null)[] = [];
+    const strangers: (string | null)[] = [];
+    elsewhere.fault = (_path, { headers }) => void strangers.push(headers.get("x-token"));
+    first.fault = (path, { headers }) => {
+      seen.push(headers.get("x-token"));
+      if (!path.startsWith("/objects/")) return undefined;
+      return { status: 302, headers: { Location: `${elsewhere.url}${path}` } };
+    };
+    const headers = parseHttpHeaders(["X-TOKEN=a=b"]);
+    expect(await attempt({ ...findRemote(first.url, { root: "" }, {}), headers })).toBe("pulled");
+    expect(new Set(seen)).toEqual(new Set(["a=b"]));
+    expect(new Set(strangers)).toEqual(new Set([null]));
+  });
+
+  test.each([
+    ["no value", "no name"],
+    ["=x", "no name"],
+    ["a b=x", "no name"],
+    ["x-y=a\nb", "X-Y has a character"],
+    ["accept-encoding=gzip", "Accept-Encoding can't be set"],
+  ])("%j is none", (text, message) => {
+    expect(() => parseHttpHeaders([text])).toThrow(message);
+  });
 });

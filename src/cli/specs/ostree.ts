@@ -6,6 +6,7 @@ import { COMMIT_COMMAND, EXPORT_COMMAND } from "./ostree-write.ts";
 
 const SOURCE: PositionalSpec = {
   name: "SOURCE",
+  completes: "commit",
   help: "Name of a commit, its id, or the first digits of its id",
 };
 
@@ -14,6 +15,7 @@ const PULL_OPTIONS: readonly OptionSpec[] = [
   {
     name: "base-name",
     kind: "string",
+    completes: "commit-name",
     value: "NAME",
     help: "Do not fetch what this commit of the repository has",
     details: "The parent of the commit, and what the ref named so far, always serve as bases.",
@@ -72,6 +74,7 @@ const APPLY_DELTA: CommandSpec = {
   positionals: [
     {
       name: "PATH",
+      completes: "path",
       help: "The superblock of the delta, with its parts in the same directory, or a single file with all of it",
     },
   ],
@@ -97,6 +100,14 @@ const REMOTE_OPTIONS: readonly OptionSpec[] = [
     notEmpty: true,
     help: "Look for the remote in this file too, such as the config of an ostree repository",
     details: "Without it, in /etc/ostree/remotes.d/*.conf and /ostree/repo/config.",
+  },
+  {
+    name: "http-header",
+    kind: "list",
+    value: "NAME=VALUE",
+    notEmpty: true,
+    help: "Send this header field with each request",
+    details: "Also to the mirrors of a list, but not to other servers that these redirect to.",
   },
   { ...GPG_KEYRING, conflicts: ["no-gpg-verify"] },
   ED25519_KEY,
@@ -141,7 +152,10 @@ export const OSTREE_COMMAND: CommandSpec = {
     },
     {
       name: "list-refs",
-      summary: "List the refs of an ostree repository on a server",
+      summary: "List the refs of an ostree repository",
+      description:
+        "Those that the summary of a repository on a server lists, or all of a repository in a directory: its own, and " +
+        "as REMOTE:REF what it has pulled from others.",
       positionals: [REMOTE],
       options: [
         {
@@ -230,7 +244,7 @@ export const OSTREE_COMMAND: CommandSpec = {
       name: "untag",
       summary: "Remove a name",
       description: "The commit stays until `gc`, unless it has another name.",
-      positionals: [{ name: "NAME", help: "The name" }],
+      positionals: [{ name: "NAME", completes: "commit-name", help: "The name" }],
       load: () => import("../commands/ostree/untag.ts"),
     },
     {

@@ -83,6 +83,7 @@ export class RemoteRepository implements OstreeSource {
       client,
       retries,
       signal: abort.signal,
+      privateHeaders: settings.headers,
       onRetry: (error: CfsError, delay: number) =>
         progress.event({
           type: "message",

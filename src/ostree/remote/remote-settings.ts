@@ -9,6 +9,8 @@ export interface RemoteSettings {
   /** URL of a proxy; undefined leaves it to the environment. */
   readonly proxy?: string | undefined;
   readonly tls: RemoteTls;
+  /** Sent with every request to the repository and its mirrors. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly verification: Verification;
 }
 
