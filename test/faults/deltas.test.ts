@@ -1,0 +1,215 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { CFSCTL, cfsctlOk, type RunResult, run, runCfsctl } from "../support/cfsctl.ts";
+import { writeContainersHome } from "../support/containers-home.ts";
+import { type WrittenImage, writeLayout } from "../support/oci-layout.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { type RepositoryContent, repositoryContent } from "../support/repository-content.ts";
+import { addDelta, type DiffOp, encodeOps, tarDiff } from "../support/tar-diff.ts";
+import { directory, file, noise, writeTar } from "../support/tar-writer.ts";
+import { type TempDir, tempDirInMemory } from "../support/temp.ts";
+
+/** Deltas that are interrupted, or want too much, seen by the built program. */
+
+let scratch: TempDir;
+let registry: TestRegistry;
+let env: Record<string, string | undefined>;
+let whole: RepositoryContent;
+let source: WrittenImage;
+let target: WrittenImage;
+const layout = () => scratch.join("layout");
+
+const COPIED = noise(2_000_000, 1);
+const ADDED = noise(6_000_000, 2);
+const CHANGED = Array.from({ length: 4 }, (_, i) => noise(1_000_000, 10 + i));
+
+beforeAll(async () => {
+  scratch = tempDirInMemory(300e6);
+  const layers = [
+    { tar: writeTar([directory("usr/"), file("usr/added", ADDED)]) },
+    ...CHANGED.map((body, i) => ({
+      tar: writeTar([directory("usr/"), file(`usr/copy-${i}`, COPIED), file(`usr/new-${i}`, body)]),
+    })),
+  ];
+  [source, target] = writeLayout(layout(), [
+    { tag: "1", layers: [{ tar: writeTar([directory("usr/"), file("usr/old", COPIED)]) }] },
+    { tag: "2", layers },
+  ]) as [WrittenImage, WrittenImage];
+  const blobs = layers.map(({ tar }) => {
+    const at = tar.indexOf(COPIED);
+    const ops: DiffOp[] =
+      at < 0
+        ? [{ op: "data", bytes: tar }]
+        : [
+            { op: "data", bytes: tar.subarray(0, at) },
+            { op: "open", name: "usr/old" },
+            { op: "copy", size: COPIED.length },
+            { op: "data", bytes: tar.subarray(at + COPIED.length) },
+          ];
+    return { blob: tarDiff(1, ops) };
+  });
+  addDelta({ layout: layout(), source, target, layers: { ...blobs }, tag: "1to2" });
+  registry = await startRegistry();
+  registry.content.addLayout("os", layout());
+  env = writeContainersHome(scratch.join("home"), {
+    registries: `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n`,
+  });
+  const plain = await repositoryWithSource();
+  cfsctlOk(["--repo", plain, "oci", "pull", `oci:${layout()}:2`, "new"]);
+  whole = repositoryContent(plain, "sha512");
+});
+afterAll(() => {
+  registry[Symbol.dispose]();
+  scratch[Symbol.dispose]();
+});
+
+async function repositoryWithSource(): Promise<string> {
+  const path = scratch.join("repository");
+  rmSync(path, { recursive: true, force: true });
+  cfsctlOk(["--repo", path, "init", "--insecure"]);
+  cfsctlOk(["--repo", path, "oci", "pull", `oci:${layout()}:1`, "old"]);
+  return path;
+}
+
+const pullArgs = (repository: string, reference = `docker://${registry.host}/os:1to2`) => [
+  "--repo",
+  repository,
+  "oci",
+  "pull",
+  reference,
+  "new",
+];
+
+const pull = (repository: string): Promise<RunResult> => runCfsctl(pullArgs(repository), { env });
+
+function names(path: string): string[] {
+  return existsSync(path) ? readdirSync(path).sort() : [];
+}
+
+function expectWhole(repository: string, { code, stderr }: RunResult): void {
+  expect({ code, errors: stderr.split("\n").filter((line) => line.startsWith("cfsctl:")) }).toEqual({
+    code: 0,
+    errors: [],
+  });
+  cfsctlOk(["--repo", repository, "gc"]);
+  expect(repositoryContent(repository, "sha512")).toEqual(whole);
+  expect(names(join(repository, "tmp"))).toEqual([]);
+}
+
+/** One sentence, perhaps one of advice; no link is left, and `gc` gives all of the space back. */
+function expectRefusal(repository: string, before: RepositoryContent, result: RunResult): string {
+  expect([result.code, result.stdout]).toEqual([1, ""]);
+  const lines = result.stderr.split("\n").filter((line) => /^(cfsctl: |hint: )/.test(line));
+  expect(lines[0]).toStartWith("cfsctl: error: ");
+  expect(lines.length).toBeLessThanOrEqual(2);
+  expect(repositoryContent(repository, "sha512").links).toEqual(before.links);
+  cfsctlOk(["--repo", repository, "gc"]);
+  expect(repositoryContent(repository, "sha512")).toEqual(before);
+  expect(names(repository).filter((name) => name.startsWith("."))).toEqual([]);
+  expect(names(join(repository, "tmp"))).toEqual([]);
+  return lines[0]!;
+}
+
+describe("a delta from a registry", () => {
+  test("whose transfer is killed is taken up by the next run", async () => {
+    const repository = await repositoryWithSource();
+    registry.fault(
+      "/v2/os/blobs/",
+      { bytesPerSecond: 4_000_000 },
+      { from: 3, times: Number.POSITIVE_INFINITY },
+    );
+    for (const after of [300, 700]) {
+      const child = Bun.spawn([CFSCTL, ...pullArgs(repository)], {
+        env: { ...process.env, ...env },
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      await Bun.sleep(after);
+      child.kill("SIGKILL");
+      await child.exited;
+      expect(child.signalCode).toBe("SIGKILL");
+      expect(names(join(repository, "streams", "refs", "oci"))).toEqual(["old"]);
+      cfsctlOk(["--repo", repository, "fsck"]);
+    }
+    registry.clearFaults();
+    expectWhole(repository, await pull(repository));
+  }, 60_000);
+
+  test("whose connections break goes on", async () => {
+    const repository = await repositoryWithSource();
+    registry.fault("/v2/os/blobs/", { cutAfter: 700_000 }, { from: 3, times: 5 });
+    expectWhole(repository, await pull(repository));
+    registry.clearFaults();
+  }, 60_000);
+
+  test("is fetched one blob at a time, unless jobs are asked for", async () => {
+    const peak = async (...more: string[]) => {
+      const repository = await repositoryWithSource();
+      await using own = await startRegistry({ content: registry.content });
+      own.fault("/v2/os/blobs/", { delayMs: 50 }, { times: Number.POSITIVE_INFINITY });
+      const args = [...pullArgs(repository, `docker://${own.host}/os:1to2`), "--no-tls-verify", ...more];
+      expectWhole(repository, await runCfsctl(args, { env }));
+      return own.peakConnections;
+    };
+    const one = await peak();
+    expect(await peak("--jobs", "4")).toBeGreaterThan(one);
+  }, 60_000);
+});
+
+describe("a delta that wants too much", () => {
+  const refused = async (blob: Uint8Array, name: string) => {
+    const directory = scratch.join(name);
+    const [first, second] = writeLayout(directory, [
+      { tag: "1", layers: [{ tar: writeTar([directory_, file("usr/old", COPIED)]) }] },
+      { tag: "2", layers: [{ tar: writeTar([file("x", "y")]) }] },
+    ]) as [WrittenImage, WrittenImage];
+    addDelta({ layout: directory, source: first, target: second, layers: { 0: { blob } }, tag: "1to2" });
+    const repository = await repositoryWithSource();
+    const before = repositoryContent(repository, "sha512");
+    const args = pullArgs(repository, `oci:${directory}:1to2`);
+    const result = await run(["/usr/bin/time", "-f", "peak %M", CFSCTL, ...args], { env });
+    const peak = Number(/peak (\d+)/.exec(result.stderr)![1]) / 1024;
+    return { peak, message: expectRefusal(repository, before, result) };
+  };
+  const directory_ = directory("usr/");
+
+  test.skipIf(!existsSync("/usr/bin/time"))(
+    "a gigabyte out of kilobytes, in little memory",
+    async () => {
+      const zeros = Buffer.alloc(100 * 1024 * 1024);
+      const gigabyte = encodeOps(Array.from({ length: 10 }, () => ({ op: "data", bytes: zeros })));
+      const blob = Buffer.concat([Buffer.from("tardf1\n\0"), Bun.zstdCompressSync(gigabyte)]);
+      expect(blob.length).toBeLessThan(200_000);
+      const { peak, message } = await refused(blob, "zeros");
+      expect(message).toContain("incorrect checksum");
+      expect(peak).toBeLessThan(150);
+    },
+    60_000,
+  );
+
+  test.skipIf(!existsSync("/usr/bin/time"))(
+    "a file that claims a gigabyte, made by copying",
+    async () => {
+      const header = Buffer.from(writeTar([file("x", "")]).subarray(0, 512));
+      header.write("10000000000\0", 124);
+      header.fill(" ", 148, 156);
+      header.write(
+        `${header
+          .reduce((sum, byte) => sum + byte, 0)
+          .toString(8)
+          .padStart(6, "0")}\0 `,
+        148,
+      );
+      const copies: DiffOp[] = Array.from({ length: 100 }, () => [
+        { op: "seek", size: 0 } as const,
+        { op: "copy", size: COPIED.length } as const,
+      ]).flat();
+      const ops: DiffOp[] = [{ op: "data", bytes: header }, { op: "open", name: "usr/old" }, ...copies];
+      const { peak, message } = await refused(tarDiff(1, ops), "copies");
+      expect(message).toContain("unexpected EOF reading tar entry");
+      expect(peak).toBeLessThan(150);
+    },
+    60_000,
+  );
+});
