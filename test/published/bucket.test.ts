@@ -122,6 +122,38 @@ describe("a bucket", () => {
     });
   });
 
+  test("sees objects before what refers to them, and the index last", async () => {
+    const written: string[] = [];
+    using recorder = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url);
+        const { method, headers } = request;
+        const isWrite = method !== "GET" && method !== "HEAD";
+        const reply = await fetch(`${endpoint}${pathname}${search}`, {
+          method,
+          headers,
+          ...(isWrite && { body: await request.arrayBuffer() }),
+        });
+        if (isWrite) written.push(decodeURIComponent(pathname).replace("/pub/ordered/", ""));
+        return new Response(await reply.arrayBuffer(), { status: reply.status, headers: reply.headers });
+      },
+    });
+    using repository = Repository.open(scratch.join("sha256", "source"));
+    const bucket = bucketOf("s3://pub/ordered", { endpoint: `http://127.0.0.1:${recorder.port}` });
+    await using target = new BucketTarget(bucket);
+    await publish(repository, target, { names: ["refs/oci", "images/refs"] });
+    const order = [/^objects/, /^meta\.json$/, /^\w+\/(?!refs\/)/, /^\w+\/refs\//, /^published\.json$/];
+    const rankOf = (key: string) => order.findIndex((pattern) => pattern.test(key));
+    // The first is the index of nothing, which says what this place is for.
+    expect(written[0]).toBe("published.json");
+    const ranks = written.slice(1).map(rankOf);
+    expect(ranks).toEqual(ranks.toSorted());
+    expect([...new Set(ranks)]).toEqual([0, 1, 2, 3, 4]);
+    expect(ranks.filter((rank) => rank === 4)).toHaveLength(1);
+  });
+
   test("is not used when it holds something else", async () => {
     await bucketOf("s3://pub/used").put("photo.jpg", new Uint8Array(3), "image/jpeg");
     const source = scratch.join("sha256", "source");
@@ -164,7 +196,7 @@ describe("a bucket", () => {
     expect(refused).not.toContain("very-secret");
     expect(await put(bucketOf("s3://nope"))).toStartWith("NotFound: s3://nope: x: NoSuchBucket: ");
     expect(await put(bucketOf("s3://pub", { endpoint: "http://127.0.0.1:1" }))).toStartWith(
-      "Network: s3://pub: x: ",
+      "Network: s3://pub: x: connection refused",
     );
     expect(await bucketOf("s3://pub").get("none", 10)).toBeUndefined();
   });

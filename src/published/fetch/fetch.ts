@@ -129,10 +129,8 @@ class Linker {
   link(ref: string | undefined, progress: Progress): FetchedRoot[] {
     const names = new Map<ObjectId, readonly string[]>();
     const contents = new Map<ObjectId, string>();
-    progress.event({
-      type: "message",
-      text: `checking the content of ${this.#closure.streams.size} streams`,
-    });
+    const { size } = this.#closure.streams;
+    if (size > 0) progress.event({ type: "message", text: `checking the content of ${size} streams` });
     for (const id of this.#closure.streams) {
       const claimed = [...(this.#claimed.get(id) ?? [])];
       const isRoot = this.#roots.some((root) => root.id === id);

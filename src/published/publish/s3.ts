@@ -32,6 +32,7 @@ export interface BucketOptions {
 
 /** The most parts that an upload may have (Amazon S3 user guide, "multipart upload limits"). */
 const MAX_PARTS = 10_000;
+const FIRST_ATTEMPTS = 3;
 const PART_SIZE = 8 * 1024 * 1024;
 /** Parts of an object under way at a time; as many more are held in memory. */
 const QUEUE = 2;
@@ -92,7 +93,7 @@ export class Bucket {
   /** Content of an object; undefined when there is none. @throws CfsError as above; Invalid when it is too large */
   async get(key: string, max: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const file = this.#client.file(this.#prefix + key);
-    return this.#attempt(key, async () => {
+    const read = async () => {
       try {
         const { size } = await file.stat();
         if (size > max) throw new CfsError("Invalid", `${this.label}: ${key} is larger than ${max} bytes`);
@@ -102,7 +103,10 @@ export class Bucket {
         if (code === "NoSuchKey" || code === "NotFound") return undefined;
         throw error;
       }
-    });
+    };
+    // It comes first: nothing is lost yet when the service can't be reached.
+    const attempts = Math.min(FIRST_ATTEMPTS, this.#retries.attempts);
+    return this.#attempt(key, read, { ...this.#retries, attempts });
   }
 
   /** Uploads something small. @throws CfsError as above */
@@ -138,8 +142,8 @@ export class Bucket {
     await this.#attempt(key, () => this.#client.delete(this.#prefix + key));
   }
 
-  async #attempt<T>(what: string, action: () => Promise<T>): Promise<T> {
-    const attempts = new Attempts(this.#retries, this.#abort.signal, this.#onRetry);
+  async #attempt<T>(what: string, action: () => Promise<T>, retries = this.#retries): Promise<T> {
+    const attempts = new Attempts(retries, this.#abort.signal, this.#onRetry);
     return attempts.run(async () => {
       try {
         return await action();
@@ -153,7 +157,8 @@ export class Bucket {
   #failure(what: string, error: unknown): CfsError {
     const code = codeOf(error);
     const said = printable(error instanceof Error ? error.message : String(error));
-    const message = `${this.label}: ${what}: ${code === "" ? said : `${code}: ${said}`}`;
+    const why = CONNECTION_ERRORS.get(code) ?? (code === "" ? said : `${code}: ${said}`);
+    const message = `${this.label}: ${what}: ${why}`;
     if (REFUSED.has(code))
       return new RequestError("Permission", message, {
         hint: "check the credentials, the region, and what they may do with this bucket",
@@ -182,6 +187,15 @@ const REFUSED: ReadonlySet<string> = new Set([
   "PermanentRedirect",
   "RequestTimeTooSkewed",
   "SignatureDoesNotMatch",
+]);
+
+/** What Bun's client calls these, it describes as unexpected errors. */
+const CONNECTION_ERRORS: ReadonlyMap<string, string> = new Map([
+  ["ConnectionClosed", "the connection was closed unexpectedly"],
+  ["ConnectionRefused", "connection refused"],
+  ["ConnectionReset", "the connection was closed unexpectedly"],
+  ["FailedToOpenSocket", "the host can't be reached"],
+  ["Timeout", "the connection timed out"],
 ]);
 
 /** Error codes of services, and of connections to them, after which the same request may succeed. */
