@@ -41,7 +41,12 @@ export class VerifiedSource implements OstreeSource {
     const commit = await this.#source.resolveRef(ref);
     const { metadata } = parseCommit(await this.readMetadata("commit", commit));
     const binding = metadata.find(([key]) => key === REF_BINDING)?.[1];
-    if (binding !== undefined && !(binding.signature === "as" && (binding.value as string[]).includes(ref))) {
+    // Of `REMOTE:REF`, only the last is what the commit was made for.
+    const name = ref.slice(ref.indexOf(":") + 1);
+    if (
+      binding !== undefined &&
+      !(binding.signature === "as" && (binding.value as string[]).includes(name))
+    ) {
       throw new CfsError(
         "Permission",
         `${this.label}: the commit ${commit} was not made for the ref '${ref}'`,
