@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describeError } from "../../../src/errors.ts";
 import type { PullReport } from "../../../src/oci/pull/pull.ts";
 import { checkRepository } from "../../../src/repository/fsck.ts";
@@ -84,11 +86,14 @@ describe.each([SHA256, SHA512] as Algorithm[])("deltas in a repository of $hash"
   });
 });
 
-test("a delta in an archive, by any tag", async () => {
-  using repository = newRepository(scratch.join("archive"), SHA256);
+test.each(["plain", "gzip", "zstd"])("a delta in an archive, by any tag: %s", async (packing) => {
+  using own = tempDir();
+  using repository = newRepository(own.join("repository"), SHA256);
   await pull(repository, `oci:${scratch.join("cases/g11-tagged/source")}:41`, { tag: "41" });
-  const archive = `oci-archive:${scratch.join("cases/g11-tagged/delta.ociarchive")}`;
-  const report = await pull(repository, `${archive}:nothing-has-this-tag`, { tag: "42" });
+  const bytes = readFileSync(scratch.join("cases/g11-tagged/delta.ociarchive"));
+  const pack = { plain: (plain: Buffer) => plain, gzip: gzipSync, zstd: zstdCompressSync }[packing]!;
+  writeFileSync(own.join("archive"), pack(bytes));
+  const report = await pull(repository, `oci-archive:${own.join("archive")}:nothing-has-this-tag`);
   expect(report.manifest as string).toBe(
     readJson<Expected>(scratch.join("cases/g11-tagged/expected.json")).target.manifest,
   );
