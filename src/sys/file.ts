@@ -27,6 +27,7 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0x40;
 export const O_EXCL = 0x80;
+export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_DIRECTORY = arm64 ? 0x4000 : 0x10000;
 export const O_NOFOLLOW = arm64 ? 0x8000 : 0x20000;
@@ -123,6 +124,16 @@ export function writeAll(fd: number, buffer: Bytes, path?: string): void {
   while (done < buffer.length) {
     const size = Math.min(WRITE_SIZE, buffer.length - done);
     const n = orErrno(libc.write(fd, done === 0 ? buffer : buffer.subarray(done), size));
+    if (n === -EINTR) continue;
+    done += check(n, "write", path);
+  }
+}
+
+/** Writes to a file opened with O_APPEND: what several threads write at once does not get mixed. */
+export function append(fd: number, buffer: Bytes, path?: string): void {
+  let done = 0;
+  while (done < buffer.length) {
+    const n = orErrno(libc.write(fd, done === 0 ? buffer : buffer.subarray(done), buffer.length - done));
     if (n === -EINTR) continue;
     done += check(n, "write", path);
   }

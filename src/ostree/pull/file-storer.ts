@@ -19,6 +19,9 @@ import {
 /** Reads at a position into a buffer; less than fits only at the end. */
 export type ReadAt = (buffer: Uint8Array, position: number) => number;
 
+/** Told of a file whose content is about to get its name in the repository: see `StoredObject`. */
+export type BeforeNaming = (checksum: Checksum, data: Uint8Array, external: ObjectId) => void;
+
 /** A file that is in the repository, as far as its content is not in the data. */
 export interface StoredFile extends StoredObject {
   /** Bytes of the content. */
@@ -65,9 +68,11 @@ export class FileStorer {
   readonly #inflater: RawInflater;
   readonly #input: Uint8Array;
   readonly #output: BlockBuffer;
+  readonly #beforeNaming: BeforeNaming | undefined;
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, beforeNaming?: BeforeNaming) {
     this.#store = store;
+    this.#beforeNaming = beforeNaming;
     const { inflater, input, output } = workspaceFor(store.algorithm);
     this.#inflater = inflater;
     this.#input = input;
@@ -134,6 +139,7 @@ export class FileStorer {
         return { data: Buffer.concat([prefixed, content]), external: undefined, size };
       }
       const external = this.#output.digest(size);
+      this.#beforeNaming?.(checksum, prefixed, external);
       this.#store.storeKnown(external, content);
       return { data: prefixed, external, size };
     }
@@ -149,6 +155,7 @@ export class FileStorer {
       });
       expectChecksum(checksum, hasher.digest());
       external = verity.digest();
+      this.#beforeNaming?.(checksum, prefixed, external);
     } catch (error) {
       this.#store.abandon(file);
       throw error;

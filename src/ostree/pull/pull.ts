@@ -216,8 +216,9 @@ async function fetchCommit(
       jobs: jobs.count,
       onFile: (checksum, data, external) => {
         objects.add(checksum, data, external);
-        record?.add(checksum, data, external);
+        if (external === undefined) record?.add(checksum, data);
       },
+      record: record?.descriptor,
       onBytes: (bytes) => counts.addBytes(bytes),
     });
     const walk = new ObjectWalk(source, objects, {
@@ -236,7 +237,12 @@ async function fetchCommit(
         if (found) bases.push(lookup(found));
       },
     });
-    await walk.run(commit, subpaths);
+    try {
+      await walk.run(commit, subpaths);
+    } catch (error) {
+      // The walk would put it down to the directory that it was at.
+      throw fetcher.failure?.error ?? error;
+    }
     await fetcher.finish();
     return { metadata: walk.fetched, files };
   };
