@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { restartWithoutLastTier } from "./cli/compiler-tiers.ts";
 import { programName } from "./cli/program-name.ts";
 import { versionLine } from "./cli/version.ts";
 
@@ -10,6 +11,7 @@ if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   process.exit(0);
 }
 
+restartWithoutLastTier(name, words);
 const { runProgram } = await import("./cli/run.ts");
 const { programNamed } = await import("./cli/personalities.ts");
 await runProgram(programNamed(name), words);
