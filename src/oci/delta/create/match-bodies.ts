@@ -125,8 +125,14 @@ function isWhole({ offset, length }: Body): boolean {
 
 /** Larger prefixes are not searched to their beginning. */
 const MAX_PREFIX_USED = 4 * 1024 * 1024;
-/** What the operations cost is known only when they are compressed with those around them: about so much less. */
-const CONTEXT_SHARE = 0.95;
+/**
+ * What the operations cost is known only when they are compressed together with those around them, which are often much
+ * like them: a frame of its own has to be far smaller.
+ */
+const CONTEXT_SHARE = 0.7;
+/** Both are tried with little effort first. */
+const FAST_LEVEL = 3;
+const BEST_LEVEL = 19;
 
 /** A frame with the old bytes as prefix, when it is smaller than the operations. */
 function smallerPatch(
@@ -135,10 +141,14 @@ function smallerPatch(
   operations: Uint8Array,
 ): Uint8Array | undefined {
   if (old.length > MAX_PREFIX_USED || young.length > MAX_PREFIX_USED || isDictionary(old)) return undefined;
-  const params = { [constants.ZSTD_c_compressionLevel]: 19 };
-  const limit = zstdCompressSync(operations, { params }).length * CONTEXT_SHARE;
-  const patch = zstdCompressSync(young, { params, dictionary: old });
-  return patch.length < limit ? patch : undefined;
+  let patch: Uint8Array | undefined;
+  for (const level of [FAST_LEVEL, BEST_LEVEL]) {
+    const params = { [constants.ZSTD_c_compressionLevel]: level };
+    const limit = zstdCompressSync(operations, { params }).length * CONTEXT_SHARE;
+    patch = zstdCompressSync(young, { params, dictionary: old });
+    if (patch.length >= limit) return undefined;
+  }
+  return patch;
 }
 
 /** How dictionaries of zstd begin (RFC 8878 §5). */
