@@ -1,3 +1,4 @@
+import { CfsError } from "../../errors.ts";
 import { WorkerPool } from "../../parallel/pool.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { openTemporary } from "../../repository/temporary.ts";
@@ -21,6 +22,8 @@ export interface FileFetcherOptions {
   readonly onBytes: (bytes: number) => void;
   /** Where files are remembered before they are stored: see `recordFile`. */
   readonly record?: number | undefined;
+  /** Told of a file that arrived wrong, and is fetched once more. */
+  readonly onWrong: (what: string) => void;
 }
 
 /** What a thread does before it reports. */
@@ -53,6 +56,7 @@ export class FileFetcher implements AsyncDisposable {
   readonly #spareBundles: FileBundle[] = [];
   #bundles = 0;
   #fetching = 0;
+  readonly #fetchedAgain = new Set<Checksum>();
   /** Whether others have been given something that was fetched. */
   #hasThreads = false;
 
@@ -159,6 +163,15 @@ export class FileFetcher implements AsyncDisposable {
       at += length;
     }
     this.#options.onBytes(result.bytes);
+    for (const { index, what } of result.wrong) this.#fetchAgain(checksumAt(index), what);
+  }
+
+  /** What spoilt it may have been on the way. */
+  #fetchAgain(checksum: Checksum, what: string): void {
+    if (this.#fetchedAgain.has(checksum)) throw new CfsError("Corrupt", what);
+    this.#fetchedAgain.add(checksum);
+    this.#options.onWrong(what);
+    this.#waiting.push(checksum);
   }
 
   #fetchMore(files: RemoteFiles): void {

@@ -1,4 +1,4 @@
-import { CfsError, withContext } from "../../errors.ts";
+import { CfsError, describeError, withContext } from "../../errors.ts";
 import { preferSystemHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { Fd } from "../../sys/fd.ts";
@@ -42,6 +42,13 @@ export interface FileBatchResult {
   readonly isExternal: Uint8Array<ArrayBuffer>;
   /** Of content. */
   readonly bytes: number;
+  /** Fetched files that are not what their checksum says. */
+  readonly wrong: readonly WrongFile[];
+}
+
+export interface WrongFile {
+  readonly index: number;
+  readonly what: string;
 }
 
 /** Verifies and stores files: the job of a worker thread. */
@@ -69,8 +76,14 @@ export function storeFiles({ store: handle, label, files, record }: FileBatch): 
         take(index, checksum, () => storeLocal(files.repository, checksum, storer));
       }
     } else {
-      for (const [i, file] of files.files.entries())
-        take(i, file.checksum, () => storeFetched(files.memory, file, storer));
+      for (const [i, file] of files.files.entries()) {
+        try {
+          take(i, file.checksum, () => storeFetched(files.memory, file, storer));
+        } catch (error) {
+          if (!(error instanceof CfsError) || error.kind !== "Corrupt") throw error;
+          results.addWrong(i, describeError(error));
+        }
+      }
     }
     return results.all();
   } finally {
@@ -85,6 +98,7 @@ class Results {
   readonly #isExternal: Uint8Array<ArrayBuffer>;
   readonly #externals: Buffer<ArrayBuffer>;
   readonly #data: Uint8Array[] = [];
+  readonly #wrong: WrongFile[] = [];
   #count = 0;
   #bytes = 0;
 
@@ -111,6 +125,10 @@ class Results {
     this.#externals.hexWrite(external, at * this.#algorithm.size);
   }
 
+  addWrong(index: number, what: string): void {
+    this.#wrong.push({ index, what });
+  }
+
   all(): FileBatchResult {
     return {
       indices: this.#indices.slice(0, this.#count),
@@ -119,6 +137,7 @@ class Results {
       externals: new Uint8Array(this.#externals.buffer),
       isExternal: this.#isExternal,
       bytes: this.#bytes,
+      wrong: this.#wrong,
     };
   }
 }

@@ -33,6 +33,8 @@ export interface WalkOptions {
   readonly onFile: (checksum: Checksum) => void;
   /** Told of metadata that was fetched, and is verified. */
   readonly onFetched?: (checksum: Checksum, bytes: Uint8Array) => void;
+  /** Told of metadata that arrived wrong, and is fetched once more. */
+  readonly onWrong: (what: string) => void;
   /** Looks at the commit before anything that it refers to is looked for; may add bases. */
   readonly onCommit: (commit: Commit) => Promise<void>;
 }
@@ -137,22 +139,33 @@ export class ObjectWalk {
 
   async #fetch({ type, checksum }: Wanted): Promise<Uint8Array> {
     try {
-      const bytes = await this.#source.readMetadata(type, checksum);
-      this.#fetched++;
-      this.#bytes += bytes.length;
-      if (bytes.length > MAX_METADATA_SIZE || this.#bytes > MAX_TOTAL_SIZE)
-        throw new CfsError("Unsupported", "it has more metadata than any real commit");
-      const found = computeChecksum(bytes);
+      let bytes = await this.#read(type, checksum);
+      let found = computeChecksum(bytes);
+      if (found !== checksum && this.#source.files.kind === "remote") {
+        // What spoilt it may have been on the way.
+        this.#options.onWrong(invalidChecksum(type, checksum, found));
+        bytes = await this.#read(type, checksum);
+        found = computeChecksum(bytes);
+      }
       if (found !== checksum) {
-        throw new CfsError("Corrupt", `Invalid ${type} checksum ${found}, expected ${checksum}`, {
+        throw new CfsError("Corrupt", invalidChecksum(type, checksum, found), {
           data: { expected: checksum, found },
         });
       }
+      this.#fetched++;
       this.#options.onFetched?.(checksum, bytes);
       return bytes;
     } catch (error) {
       throw this.#named(type, checksum, error);
     }
+  }
+
+  async #read(type: MetadataType, checksum: Checksum): Promise<Uint8Array> {
+    const bytes = await this.#source.readMetadata(type, checksum);
+    this.#bytes += bytes.length;
+    if (bytes.length > MAX_METADATA_SIZE || this.#bytes > MAX_TOTAL_SIZE)
+      throw new CfsError("Unsupported", "it has more metadata than any real commit");
+    return bytes;
   }
 
   #named(type: MetadataType, checksum: Checksum, error: unknown): CfsError {
@@ -200,4 +213,8 @@ export class ObjectWalk {
     }
     return undefined;
   }
+}
+
+function invalidChecksum(type: MetadataType, expected: Checksum, found: Checksum): string {
+  return `Invalid ${type} checksum ${found}, expected ${expected}`;
 }

@@ -210,6 +210,8 @@ async function fetchCommit(
   const bases = [...first, ...options.bases.map(lookup)];
   const counts = new PullProgress(progress, commit);
   let signatures: Promise<Uint8Array | undefined> | undefined;
+  const onWrong = (what: string) =>
+    progress.event({ type: "message", text: `${what}; it is fetched once more` });
   const collect = async () => {
     let files = 0;
     await using fetcher = new FileFetcher(repository, source, {
@@ -220,6 +222,7 @@ async function fetchCommit(
       },
       record: record?.descriptor,
       onBytes: (bytes) => counts.addBytes(bytes),
+      onWrong,
     });
     const walk = new ObjectWalk(source, objects, {
       bases,
@@ -229,6 +232,7 @@ async function fetchCommit(
         fetcher.add(checksum);
       },
       onFetched: (checksum, bytes) => record?.add(checksum, bytes),
+      onWrong,
       onCommit: async (object) => {
         await options.onCommit?.(object);
         signatures = findSignatures(source, commit, progress);
