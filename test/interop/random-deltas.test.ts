@@ -11,17 +11,17 @@ import { Choices } from "../support/choices.ts";
 import { blobPath, type LayerSpec, type WrittenImage, writeLayout } from "../support/oci-layout.ts";
 import { PACKINGS, randomLayers, randomTar } from "../support/random-layers.ts";
 import { findReference } from "../support/reference.ts";
+import { findTarPatch } from "../support/tar-patch.ts";
 import { file, noise, type TarItem } from "../support/tar-writer.ts";
 import { tempDirInMemory } from "../support/temp.ts";
 
 const SEED = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const PAIRS = Number(process.env.TEST_IMAGES ?? 10);
 
-/** Of github.com/containers/tar-diff: applies a tar-diff to files that were unpacked. */
-const tarPatch = process.env.TAR_PATCH ?? Bun.which("tar-patch") ?? undefined;
+const tarPatch = findTarPatch();
 const reference = findReference();
 if (reference === undefined) console.log("skipped: needs the reference (test/interop/install-reference)");
-if (tarPatch === undefined) console.log("skipped in part: needs tar-patch");
+if (tarPatch === undefined) console.log("skipped in part: needs tar-patch (test/interop/install-tar-patch)");
 
 const TYPES = ["symlink", "fifo", "directory", "char"] as const;
 
