@@ -7,6 +7,7 @@ const SHORT_LIVED: ReadonlySet<string> = new Set([
   "create-image",
   "compute-id",
   "create-dumpfile",
+  "fsck",
 ]);
 
 /**

@@ -20,6 +20,7 @@ import type { Content, Directory } from "../../src/tree/model.ts";
 import { lookup } from "../../src/tree/walk.ts";
 import { SHA256, SHA512 } from "../../src/verity/digest.ts";
 import { fsVerityDigest } from "../../src/verity/merkle.ts";
+import { testNeeding } from "../support/skip.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { Scratch } from "./support.ts";
 
@@ -179,6 +180,28 @@ describe("the tree", () => {
     expect(lookup(scanned.root, "run")).toMatchObject({ entries: new Map() });
     expect(lookup(scanned.root, "sub/run/b").kind).toBe("directory");
   });
+});
+
+testNeeding("root", { tool: "mount" })("directories of other file systems can be left empty", () => {
+  using dir = tempDir();
+  mkdirSync(dir.join("a/mounted"), { recursive: true });
+  writeFileSync(dir.join("a/file"), "here");
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "mode=700", "none", dir.join("a/mounted")]);
+  if (!mounted.success) return console.log(`skipped: nothing can be mounted here: ${mounted.stderr}`);
+  try {
+    writeFileSync(dir.join("a/mounted/file"), "elsewhere");
+    for (const oneFileSystem of [false, true]) {
+      using scanned = scanDirectory(dir.path, { oneFileSystem });
+      const { entries, stat } = lookup(scanned.root, "a/mounted") as Directory;
+      expect({ names: [...entries.keys()], mode: stat.mode }).toEqual({
+        names: oneFileSystem ? [] : ["file"],
+        mode: 0o700,
+      });
+      expect((lookup(scanned.root, "a") as Directory).entries.size).toBe(2);
+    }
+  } finally {
+    Bun.spawnSync(["umount", dir.join("a/mounted")]);
+  }
 });
 
 describe("what changes between being found and being read", () => {
