@@ -123,6 +123,27 @@ test("one wrong byte ends the pull, links nothing, and the rest is not fetched a
   );
 });
 
+test("what was spoilt on the way is fetched once more", async () => {
+  using directory = tempDir();
+  using repository = newRepository(directory.join("repo"), "sha256");
+  using server = await serveFiles(made.path);
+  const spoilt = new Set<string>();
+  server.fault = (path, _request, answer) => {
+    const isFirst = path.startsWith("/objects/") && !path.endsWith(".commitmeta") && !spoilt.has(path);
+    if (!isFirst || server.requests.length % 9 !== 0) return undefined;
+    spoilt.add(path);
+    const body = Buffer.from(answer.body!);
+    body[body.length >> 1]! ^= 0x20;
+    return { ...answer, body };
+  };
+  const report = await pull(repository, server, many, { ref: "many" });
+  expect(spoilt.size).toBeGreaterThan(20);
+  expect(report.files).toBe(FILES);
+  const counts = Map.groupBy(objectsOf(server.requests), (path) => path);
+  for (const path of spoilt) expect(counts.get(path)!.length).toBe(2);
+  expect(checkCommits(repository).faults).toEqual([]);
+});
+
 test("a server that goes away: the next pull fetches only what is missing", async () => {
   using directory = tempDir();
   using repository = newRepository(directory.join("repo"), "sha512");
