@@ -141,7 +141,7 @@ test("what was spoilt on the way is fetched once more", async () => {
   expect(report.files).toBe(FILES);
   const counts = Map.groupBy(objectsOf(server.requests), (path) => path);
   for (const path of spoilt) expect(counts.get(path)!.length).toBe(2);
-  expect(checkCommits(repository).faults).toEqual([]);
+  expect((await checkCommits(repository)).faults).toEqual([]);
 });
 
 test("a server that goes away: the next pull fetches only what is missing", async () => {
