@@ -18,6 +18,7 @@ import {
   type Stat,
 } from "../tree/model.ts";
 import { FileList } from "./file-list.ts";
+import { StatCache } from "./stat-cache.ts";
 import { deviceOf, UnchangedFile, versionOf } from "./unchanged-file.ts";
 
 export interface ScanOptions {
@@ -75,6 +76,7 @@ class Scan {
   readonly #status = emptyStatus();
   /** By device and inode: `st_nlink` tells nothing about the same file being mounted at several places. */
   readonly #inodes = new Map<number, Map<number | bigint, Leaf>>();
+  readonly #stats = new StatCache();
   /** Of the directory itself. Files are not asked: on overlayfs they may have another one. */
   #device: number | undefined;
 
@@ -185,15 +187,7 @@ class Scan {
   }
 
   #stat(status: FileStatus, dirfd: number, name: ByteString, label: () => string): Stat {
-    const { mode, uid, gid, mtime, mtimeNsec } = status;
-    return {
-      mode: mode & 0o7777,
-      uid,
-      gid,
-      mtime: BigInt(mtime),
-      mtimeNsec,
-      xattrs: readXattrs(dirfd, name, label, this.#options.wantedXattr) ?? NO_XATTRS,
-    };
+    return this.#stats.of(status, readXattrs(dirfd, name, label, this.#options.wantedXattr) ?? NO_XATTRS);
   }
 
   #labelOf(path: ByteString): string {
@@ -201,8 +195,11 @@ class Scan {
   }
 }
 
+/** One for all: there may be very many. */
+const EMPTY: Content = { type: "inline", data: "" };
+
 function readInline(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {
-  if (status.size === 0) return { type: "inline", data: "" };
+  if (status.size === 0) return EMPTY;
   using file = new UnchangedFile(dirfd, name, versionOf(status), label);
   const data = new Uint8Array(status.size);
   file.read(data, 0);

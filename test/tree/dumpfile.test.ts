@@ -219,8 +219,8 @@ describe("writing", () => {
     const part = (path: string) => [...dumpNode(lookup(root, path), path, links)].join("");
     expect(part("-/")).toBe(
       "-/ 0 40755 2 0 0 0 1.5 - - -\n" +
-        "-//\\x20\\xff\\\\\\n\\r\\t=\\xc3\\xa9 1 100644 3 0 0 0 1.0 - \\x2d - user.a\\x3db\\x20=\\x3d--\n" +
-        "-//z 0 @120000 - - - - 0.0 -//\\x20\\xff\\\\\\n\\r\\t=\\xc3\\xa9 - -\n",
+        "-/\\x20\\xff\\\\\\n\\r\\t=\\xc3\\xa9 1 100644 3 0 0 0 1.0 - \\x2d - user.a\\x3db\\x20=\\x3d--\n" +
+        "-/z 0 @120000 - - - - 0.0 -/\\x20\\xff\\\\\\n\\r\\t=\\xc3\\xa9 - -\n",
     );
     expect(part("/y")).toBe("/y 1 100644 3 0 0 0 1.0 - \\x2d - user.a\\x3db\\x20=\\x3d--\n");
     expect(part("-")).toStartWith("\\x2d 0 40755 ");

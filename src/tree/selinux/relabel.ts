@@ -6,7 +6,7 @@ import {
   type Leaf,
   leaf,
   NO_XATTRS,
-  type Stat,
+  type Node,
   type Xattrs,
 } from "../model.ts";
 import { directories, sortedEntries } from "../walk.ts";
@@ -34,8 +34,8 @@ const LETTERS: Readonly<Record<Content["type"], TypeLetter>> = {
 export function removeLabels(root: Directory): void {
   const labels = new Labels();
   for (const directory of directories(root)) {
-    labels.set(directory.stat, undefined);
-    for (const node of directory.entries.values()) if (node.kind === "leaf") labels.set(node.stat, undefined);
+    labels.set(directory, undefined);
+    for (const node of directory.entries.values()) if (node.kind === "leaf") labels.set(node, undefined);
   }
 }
 
@@ -59,7 +59,7 @@ class Relabelling {
 
   directory(node: Directory, path: LabelledPath, depth: number): void {
     if (depth > MAX_DEPTH) throw new CfsError("Invalid", `deeper than ${MAX_DEPTH} directories`);
-    this.#labels.set(node.stat, this.#policy.labelOf(path, "d"));
+    this.#labels.set(node, this.#policy.labelOf(path, "d"));
     for (const [name, child] of sortedEntries(node)) {
       const childPath = this.#policy.below(path, name);
       if (child.kind === "directory") this.directory(child, childPath, depth + 1);
@@ -71,21 +71,21 @@ class Relabelling {
     const label = this.#policy.labelOf(path, LETTERS[file.content.type]);
     if (!this.#done.has(file)) {
       this.#done.set(file, label);
-      this.#labels.set(file.stat, label);
+      this.#labels.set(file, label);
     } else if (this.#done.get(file) !== label) {
-      const copy = leaf({ ...file.stat }, file.content);
-      this.#labels.set(copy.stat, label);
+      const copy = leaf(file.stat, file.content);
+      this.#labels.set(copy, label);
       parent.entries.set(name, copy);
     }
   }
 }
 
-/** Nodes share their xattr maps; those with the same label go on doing so. */
+/** Nodes may share their metadata, which is not changed, and their xattr maps; those with the same label go on doing so. */
 class Labels {
   readonly #byXattrs = new Map<Xattrs, Map<ByteString | undefined, Xattrs>>();
 
-  set(stat: Stat, label: ByteString | undefined): void {
-    const { xattrs } = stat;
+  set(node: Node, label: ByteString | undefined): void {
+    const { xattrs } = node.stat;
     if (xattrs.get(SELINUX) === label) return;
     let byLabel = this.#byXattrs.get(xattrs);
     if (byLabel === undefined) {
@@ -97,7 +97,7 @@ class Labels {
       labelled = withLabel(xattrs, label);
       byLabel.set(label, labelled);
     }
-    stat.xattrs = labelled;
+    node.stat = { ...node.stat, xattrs: labelled };
   }
 }
 
