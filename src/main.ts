@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { restartWithoutLastTier } from "./cli/compiler-tiers.ts";
+import { isCompletionRequest } from "./cli/completion/request.ts";
 import { programName } from "./cli/program-name.ts";
 import { versionLine } from "./cli/version.ts";
 
@@ -9,6 +10,11 @@ if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   // nothing else is loaded: scripts ask this often
   writeSync(1, `${versionLine(name)}\n`);
   process.exit(0);
+}
+
+if (name === "cfsctl" && isCompletionRequest()) {
+  const { answerShell } = await import("./cli/completion/protocol.ts");
+  process.exit(answerShell(words));
 }
 
 restartWithoutLastTier(name, words);

@@ -5,3 +5,17 @@ interface Buffer {
   latin1Write(text: string, offset?: number, length?: number): number;
   hexWrite(text: string, offset?: number, length?: number): number;
 }
+
+/** Scripts that are part of the executable. */
+declare module "*.bash" {
+  const text: string;
+  export default text;
+}
+declare module "*.zsh" {
+  const text: string;
+  export default text;
+}
+declare module "*.fish" {
+  const text: string;
+  export default text;
+}

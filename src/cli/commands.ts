@@ -7,6 +7,7 @@ import { OSTREE_COMMAND } from "./specs/ostree.ts";
 import { PUBLISHED_COMMANDS } from "./specs/published.ts";
 import { REPOSITORY_COMMANDS } from "./specs/repository.ts";
 import { SEEING_COMMANDS } from "./specs/seeing.ts";
+import { SHELL_COMMANDS } from "./specs/shell.ts";
 import type { CommandSpec } from "./tree.ts";
 
 /** Every command there is. A new group gets a file in `specs/` and a line here. */
@@ -24,5 +25,6 @@ export const ROOT: CommandSpec = {
     ...MOUNT_COMMANDS,
     OCI_COMMAND,
     OSTREE_COMMAND,
+    ...SHELL_COMMANDS,
   ],
 };

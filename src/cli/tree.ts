@@ -7,6 +7,32 @@ export interface Choice {
   readonly help?: string;
 }
 
+/** What a shell offers for a word: names in the file system or in the repository. */
+export type Completion =
+  | "path"
+  | "directory"
+  /** EROFS images, by refs and digests; `image-id`: by digests only. */
+  | "image"
+  | "image-id"
+  /** Streams, as `cat` takes them. */
+  | "stream"
+  /** Entries of `streams/` and `images/`. */
+  | "root"
+  /** refs/NAME of streams and images/refs/NAME of images. */
+  | "ref"
+  | "object"
+  /** Container images in the repository, by tags and digests. */
+  | "container"
+  | "tag"
+  | "layer"
+  /** Where container images come from, and where they go to. */
+  | "source"
+  | "destination"
+  | "commit"
+  | "commit-name"
+  /** Images of both kinds, and paths. */
+  | "comparable";
+
 export interface OptionSpec {
   /** Long name without the dashes. */
   readonly name: string;
@@ -22,6 +48,8 @@ export interface OptionSpec {
   readonly value?: string;
   /** Of an `enum`: what it takes. */
   readonly choices?: readonly Choice[];
+  /** Values that are named FILE, DIR or REPO are completed as paths without it. */
+  readonly completes?: Completion;
   /** Of an `int`: the smallest and greatest value. */
   readonly min?: number;
   readonly max?: number;
@@ -48,6 +76,7 @@ export interface PositionalSpec {
   /** Takes all that follow; only the last one can. */
   readonly variadic?: boolean;
   readonly choices?: readonly Choice[];
+  readonly completes?: Completion;
 }
 
 /** What a command's module exports. */
@@ -77,7 +106,7 @@ export function findCommand(commands: readonly CommandSpec[], name: string): Com
 }
 
 /** The name of an option's value as help texts and messages show it. */
-function valueName(option: OptionSpec): string {
+export function valueName(option: OptionSpec): string {
   return option.value ?? option.name.toUpperCase().replaceAll("-", "_");
 }
 

@@ -3,6 +3,7 @@ import { NewFile } from "../../oci/push/new-file.ts";
 import { O_DIRECTORY, O_RDONLY, open, pathBytes, writeAll } from "../../sys/file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
+import { presentTime } from "../present-time.ts";
 import { reportPage } from "../report/page.ts";
 import { openRepository } from "../repository.ts";
 import { nameLargestFiles } from "../usage/largest.ts";
@@ -29,16 +30,10 @@ export function run(context: Context, args: Arguments): void {
     measured,
     files,
     problems,
-    written: `Written by ${versionLine()} at ${writtenAt().toISOString().slice(0, 16).replace("T", " ")} UTC`,
+    written: `Written by ${versionLine()} at ${presentTime().toISOString().slice(0, 16).replace("T", " ")} UTC`,
   });
   if (target === "-") context.out.text(page);
   else writeFile(target, Buffer.from(page));
-}
-
-/** SOURCE_DATE_EPOCH stands in for the time, so that the same repository can give the same page. */
-function writtenAt(): Date {
-  const epoch = process.env.SOURCE_DATE_EPOCH ?? "";
-  return /^[0-9]{1,11}$/.test(epoch) ? new Date(Number(epoch) * 1000) : new Date();
 }
 
 function writeFile(path: string, bytes: Uint8Array): void {

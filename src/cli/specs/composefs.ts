@@ -9,8 +9,17 @@ export const MKCOMPOSEFS_COMMAND: CommandSpec = {
     "repository, and always uses SHA-256. Takes the options of the program mkcomposefs of composefs 1.0, and works like " +
     "it when it is called by that name.",
   positionals: [
-    { name: "SOURCE", help: "The directory; with --from-file a dumpfile, or '-' for standard input" },
-    { name: "IMAGE", optional: true, help: "The file to write, or '-' for standard output" },
+    {
+      name: "SOURCE",
+      completes: "path",
+      help: "The directory; with --from-file a dumpfile, or '-' for standard input",
+    },
+    {
+      name: "IMAGE",
+      completes: "path",
+      optional: true,
+      help: "The file to write, or '-' for standard output",
+    },
   ],
   options: [
     { name: "from-file", kind: "boolean", help: "SOURCE is a dumpfile (composefs-dump(5))" },
@@ -75,7 +84,13 @@ export const COMPOSEFS_INFO_COMMAND: CommandSpec = {
         { value: "measure-file", help: "print the fs-verity digests of files" },
       ],
     },
-    { name: "FILES", optional: true, variadic: true, help: "The images; any files for measure-file" },
+    {
+      name: "FILES",
+      completes: "path",
+      optional: true,
+      variadic: true,
+      help: "The images; any files for measure-file",
+    },
   ],
   options: [
     { name: "basedir", kind: "string", value: "DIR", notEmpty: true, help: "Where the objects are" },

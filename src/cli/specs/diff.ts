@@ -36,8 +36,8 @@ export const DIFF_COMMAND: CommandSpec = {
     "what is kept in the image. A tree without an image gets one for that, in the format of the other. Exits with 1 " +
     "when something differs.",
   positionals: [
-    { name: "EXPECTED", help: "What is right" },
-    { name: "FOUND", help: "What is compared with it" },
+    { name: "EXPECTED", completes: "comparable", help: "What is right" },
+    { name: "FOUND", completes: "comparable", help: "What is compared with it" },
   ],
   options: DIFF_OPTIONS.map((option) =>
     option.name === "xattrs"

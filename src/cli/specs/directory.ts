@@ -1,7 +1,7 @@
 import type { CommandSpec, OptionSpec, PositionalSpec } from "../tree.ts";
 import { BOOTABLE_OPTION, XATTRS_OPTION } from "./common.ts";
 
-const PATH: PositionalSpec = { name: "PATH", help: "The directory that is the root" };
+const PATH: PositionalSpec = { name: "PATH", completes: "directory", help: "The directory that is the root" };
 
 const OPTIONS: readonly OptionSpec[] = [
   BOOTABLE_OPTION,

@@ -35,7 +35,11 @@ export const MOUNT_COMMANDS: readonly CommandSpec[] = [
       "image is checked first; where the repository has fs-verity, the kernel checks every block that it reads. " +
       "Needs root.",
     positionals: [
-      { name: "NAME", help: "Digest of the image (HEX or sha256:HEX), name of a ref, or refs/NAME" },
+      {
+        name: "NAME",
+        completes: "image",
+        help: "Digest of the image (HEX or sha256:HEX), name of a ref, or refs/NAME",
+      },
       { name: "MOUNTPOINT", help: "The directory to mount it on" },
     ],
     options: MOUNT_OPTIONS,

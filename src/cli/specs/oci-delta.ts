@@ -17,9 +17,9 @@ export const OCI_DELTA_COMMAND: CommandSpec = {
         "image. The same images give the same delta. Without a tag, a registry has the delta only as a referrer of " +
         "TARGET.",
       positionals: [
-        { name: "SOURCE", help: "The image that users have" },
-        { name: "TARGET", help: "The image that they are to get" },
-        { name: "DEST", help: "Where to put the delta" },
+        { name: "SOURCE", completes: "source", help: "The image that users have" },
+        { name: "TARGET", completes: "source", help: "The image that they are to get" },
+        { name: "DEST", completes: "destination", help: "Where to put the delta" },
       ],
       options: [
         {
@@ -65,7 +65,9 @@ export const OCI_DELTA_COMMAND: CommandSpec = {
       description:
         "For each layer, how it is transported, how large that is, and which part of it is copied from the source " +
         "image, patched or new. Everything of the delta is read; neither image is needed.",
-      positionals: [{ name: "DELTA", help: "Where the delta is, as `oci pull` takes it" }],
+      positionals: [
+        { name: "DELTA", completes: "source", help: "Where the delta is, as `oci pull` takes it" },
+      ],
       options: [
         {
           name: "signature-policy",

@@ -7,6 +7,7 @@ import { REGISTRY_OPTIONS } from "./registry.ts";
 
 const IMAGE: PositionalSpec = {
   name: "IMAGE",
+  completes: "container",
   help: "Tag, or digest of the manifest or config with or without '@' in front",
 };
 
@@ -34,7 +35,7 @@ export const OCI_COMMAND: CommandSpec = {
         "Everything is verified before it is linked, and the tag is written last. An image that is already there is " +
         "only checked for completeness; what is missing is brought back.",
       positionals: [
-        { name: "IMAGE", help: "Where the image is" },
+        { name: "IMAGE", completes: "source", help: "Where the image is" },
         { name: "NAME", optional: true, help: "Tag to give it; the text of IMAGE unless given" },
       ],
       options: [
@@ -161,7 +162,11 @@ export const OCI_COMMAND: CommandSpec = {
       name: "tag",
       summary: "Give an image another name",
       positionals: [
-        { name: "MANIFEST_DIGEST", help: "Digest of a manifest in the repository, or another tag" },
+        {
+          name: "MANIFEST_DIGEST",
+          completes: "container",
+          help: "Digest of a manifest in the repository, or another tag",
+        },
         { name: "NAME", help: "The tag; must not begin with '@'" },
       ],
       load: () => import("../commands/oci/tag.ts"),
@@ -169,7 +174,7 @@ export const OCI_COMMAND: CommandSpec = {
     {
       name: "untag",
       summary: "Remove a tag; gc then removes what nothing else needs",
-      positionals: [{ name: "NAME", help: "The tag" }],
+      positionals: [{ name: "NAME", completes: "tag", help: "The tag" }],
       load: () => import("../commands/oci/untag.ts"),
     },
     {
@@ -189,7 +194,7 @@ export const OCI_COMMAND: CommandSpec = {
     {
       name: "layer",
       summary: "Write a layer as tar, as dumpfile, or what is known about it as JSON",
-      positionals: [{ name: "LAYER", help: "Diff ID of the layer" }],
+      positionals: [{ name: "LAYER", completes: "layer", help: "Diff ID of the layer" }],
       options: [
         { name: "dumpfile", kind: "boolean", help: "One line an entry, in the order of the tar" },
         { ...JSON_OPTION, help: "Sizes and counts as JSON", conflicts: ["dumpfile"] },
@@ -213,8 +218,8 @@ export const OCI_COMMAND: CommandSpec = {
         "or '.' is a path. Prints a line for each difference: entry, field, expected and found value, and the reason where one is " +
         "known. Content is compared by fs-verity digest. Exits with 1 when there are differences.",
       positionals: [
-        { name: "EXPECTED", help: "Image or directory that is right" },
-        { name: "FOUND", help: "Image or directory that is compared with it" },
+        { name: "EXPECTED", completes: "comparable", help: "Image or directory that is right" },
+        { name: "FOUND", completes: "comparable", help: "Image or directory that is compared with it" },
       ],
       options: DIFF_OPTIONS,
       load: () => import("../commands/oci/diff.ts"),
@@ -237,7 +242,7 @@ export const OCI_COMMAND: CommandSpec = {
         "repository and verified. Those that were pulled with --keep-blobs, or were never compressed, are published " +
         "byte for byte, and the image keeps its digest when all are; the others are compressed, and the manifest that " +
         "then stands for the image names the original one in an annotation.",
-      positionals: [IMAGE, { name: "DEST", help: "Where to publish it" }],
+      positionals: [IMAGE, { name: "DEST", completes: "destination", help: "Where to publish it" }],
       options: [
         {
           name: "all-platforms",
@@ -334,7 +339,12 @@ export const OCI_COMMAND: CommandSpec = {
       name: "fsck",
       summary: "Check images and the repository for damage",
       positionals: [
-        { name: "IMAGE", optional: true, help: "Check only this tag or manifest instead of all tags" },
+        {
+          name: "IMAGE",
+          completes: "container",
+          optional: true,
+          help: "Check only this tag or manifest instead of all tags",
+        },
       ],
       options: [
         { ...JSON_OPTION, help: "Print JSON; the exit code is then 0 also when damage is found" },
@@ -345,7 +355,7 @@ export const OCI_COMMAND: CommandSpec = {
     {
       name: "linked-erofs-images",
       summary: "List the EROFS images that were made of the same container image, as JSON",
-      positionals: [{ name: "IMAGE_ID", help: "Digest of one of them" }],
+      positionals: [{ name: "IMAGE_ID", completes: "image-id", help: "Digest of one of them" }],
       load: () => import("../commands/oci/linked-erofs-images.ts"),
     },
   ],

@@ -42,6 +42,7 @@ export const DELTA_COMMAND: CommandSpec = {
       positionals: [
         {
           name: "PATH",
+          completes: "path",
           help: "The superblock of a delta, a delta in a single file, or an ostree repository",
         },
         {

@@ -24,6 +24,7 @@ const COMMIT_OPTIONS: readonly OptionSpec[] = [
   {
     name: "parent",
     kind: "string",
+    completes: "commit",
     value: "COMMIT",
     help: "The commit before this one: its name or id, or none",
     details: "Of directories and archives it is the commit that REF has so far, unless told otherwise.",
@@ -72,7 +73,9 @@ export const COMMIT_COMMAND: CommandSpec = {
   description:
     "A commit of a directory has the id that `ostree commit` gives it, with the same parent, text, time and " +
     "metadata. Its image is made and linked at once.",
-  positionals: [{ name: "SOURCE", help: "An image of the repository: its id, or refs/NAME" }],
+  positionals: [
+    { name: "SOURCE", completes: "image", help: "An image of the repository: its id, or refs/NAME" },
+  ],
   options: COMMIT_OPTIONS,
   load: () => import("../commands/ostree/commit.ts"),
 };
@@ -84,7 +87,7 @@ export const EXPORT_COMMAND: CommandSpec = {
     "Every object is checked against its checksum; objects that are there already are kept. The ref is written when " +
     "everything else is on disk. Only root can write into repositories of mode bare.",
   positionals: [
-    { name: "SOURCE", help: "Name of a commit, its id, or the first digits of its id" },
+    { name: "SOURCE", completes: "commit", help: "Name of a commit, its id, or the first digits of its id" },
     { name: "OSTREE_REPO_PATH", help: "The directory of the ostree repository" },
   ],
   options: [

@@ -64,9 +64,14 @@ export const PUBLISHED_COMMANDS: readonly CommandSpec[] = [
       "at a time may publish to a place. The credentials for buckets are those of the AWS_* variables: " +
       "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL_S3.",
     positionals: [
-      { name: "DEST", help: "A folder, or s3://BUCKET[/PREFIX]: new, or made by this command" },
+      {
+        name: "DEST",
+        completes: "directory",
+        help: "A folder, or s3://BUCKET[/PREFIX]: new, or made by this command",
+      },
       {
         name: "NAME",
+        completes: "ref",
         optional: true,
         variadic: true,
         help: "refs/NAME of a stream, images/refs/NAME of an image, or a directory of refs; all refs by default",

@@ -13,7 +13,12 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
       "layout of images. fs-verity is turned on for meta.json, which makes the repository require it for every " +
       "object, unless --insecure is given. What is already initialised the same way is left as it is.",
     positionals: [
-      { name: "PATH", optional: true, help: "Where; without it --repo, --user or --system decide" },
+      {
+        name: "PATH",
+        completes: "directory",
+        optional: true,
+        help: "Where; without it --repo, --user or --system decide",
+      },
     ],
     options: [
       {
@@ -45,7 +50,13 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
   {
     name: "cat",
     summary: "Write the content of a splitstream to stdout",
-    positionals: [{ name: "NAME", help: "A name below streams/, such as refs/NAME or oci-layer-sha256:…" }],
+    positionals: [
+      {
+        name: "NAME",
+        completes: "stream",
+        help: "A name below streams/, such as refs/NAME or oci-layer-sha256:…",
+      },
+    ],
     load: () => import("../commands/cat.ts"),
   },
   {
@@ -55,12 +66,19 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
       "What the references below images/refs and streams/refs lead to is kept, and the roots named with --root. " +
       "Waits until nobody else uses the repository.",
     options: [
-      { name: "root", short: "r", kind: "list", help: "Keep this image or stream as well" },
+      {
+        name: "root",
+        short: "r",
+        kind: "list",
+        completes: "root",
+        help: "Keep this image or stream as well",
+      },
       { name: "dry-run", short: "n", kind: "boolean", help: "Only say what would be removed" },
       {
         name: "why",
         kind: "string",
         value: "OBJECT",
+        completes: "object",
         help: "Say what keeps this object, and remove nothing",
         notEmpty: true,
         conflicts: ["root", "dry-run"],
@@ -93,7 +111,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
   {
     name: "image-objects",
     summary: "List the objects that an image refers to",
-    positionals: [{ name: "NAME", help: "Digest or name of the image" }],
+    positionals: [{ name: "NAME", completes: "image", help: "Digest or name of the image" }],
     options: [JSON_OPTION],
     load: () => import("../commands/image-objects.ts"),
   },
@@ -101,7 +119,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
     name: "dump-files",
     summary: "Write files of an image as lines of a composefs dumpfile",
     positionals: [
-      { name: "IMAGE_NAME", help: "Digest or name of the image" },
+      { name: "IMAGE_NAME", completes: "image", help: "Digest or name of the image" },
       {
         name: "FILES",
         optional: true,
@@ -145,6 +163,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
         name: "from",
         kind: "list",
         value: "SOURCE",
+        completes: "directory",
         help: "Where to get what is damaged or missing: the directory of another repository, an image as oci pull takes it, or ostree:DIRECTORY",
         requires: ["repair"],
       },
