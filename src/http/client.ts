@@ -144,14 +144,16 @@ export class HttpClient {
           hint: "check the network, or try again later",
         }),
       );
-    let timer = setTimeout(silent, limit);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let hasAnswered = false;
     const restart = () => {
       clearTimeout(timer);
-      timer = setTimeout(silent, limit);
+      if (!hasAnswered) timer = setTimeout(silent, limit);
     };
     try {
-      return await exchange.send(body === undefined ? undefined : watched(body, restart));
+      return await exchange.send(body === undefined ? undefined : watched(body, restart), restart);
     } finally {
+      hasAnswered = true;
       clearTimeout(timer);
     }
   }

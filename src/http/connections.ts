@@ -81,14 +81,18 @@ export class Route {
     return { target, headers: { ...headers, ...authorization("Proxy-Authorization", this.#proxy) } };
   }
 
-  /** A connection, new or kept; it has to be given back or destroyed. */
-  async take(): Promise<Connection> {
-    for (;;) {
-      const kept = this.#idle.pop();
-      if (kept !== undefined) return kept.connection;
-      if (this.#open < MAX_CONNECTIONS) return await this.#newConnection();
+  /**
+   * A connection, new or kept; it has to be given back or destroyed.
+   * @param onTurn called when others need not be waited for any more. When it returns false, there is no connection.
+   */
+  async take(onTurn: () => boolean): Promise<Connection | undefined> {
+    while (this.#idle.length === 0 && this.#open >= MAX_CONNECTIONS)
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (!onTurn()) {
+      this.#waiting.shift()?.();
+      return undefined;
     }
+    return this.#idle.pop()?.connection ?? (await this.#newConnection());
   }
 
   giveBack(connection: Connection): void {

@@ -62,12 +62,13 @@ export class Exchange implements ConnectionUser {
 
   /**
    * Sends the request. The body is not sent on when the server replies before it is through.
+   * @param onTurn called when other requests to the server need not be waited for any more.
    * @returns head of the reply.
    */
-  async send(body: RequestBody | undefined): Promise<ReplyHead> {
+  async send(body: RequestBody | undefined, onTurn: () => void): Promise<ReplyHead> {
     const { target, headers } = this.#route.target(this.#request.url);
     const head = requestHead(this.#request.method, target, { ...headers, ...this.#request.headers });
-    this.#connect(head, body);
+    this.#connect(head, body, onTurn);
     for (;;) {
       this.#check();
       if (this.#head !== undefined) return this.#head;
@@ -76,9 +77,15 @@ export class Exchange implements ConnectionUser {
     }
   }
 
-  #connect(head: string, body: RequestBody | undefined): void {
-    this.#route.take().then(
+  #connect(head: string, body: RequestBody | undefined, onTurn: () => void): void {
+    const isWanted = () => {
+      if (this.#aborted !== undefined) return false;
+      onTurn();
+      return true;
+    };
+    this.#route.take(isWanted).then(
       (connection) => {
+        if (connection === undefined) return;
         if (this.#aborted !== undefined) return this.#route.giveBack(connection);
         const ended = connection.use(this);
         this.#isReused = connection.isReused;
