@@ -10,6 +10,8 @@ import type { ConnectionSettings, TlsFiles } from "./settings.ts";
 
 const USER_AGENT = `cfsctl/${version}`;
 const MAX_REDIRECTS = 10;
+/** Methods of requests with content, as a rule. */
+const HAVE_CONTENT: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 
 /** When a connection is given up; there is no limit for a whole transfer. Times in milliseconds. */
 export interface Timeouts {
@@ -123,7 +125,10 @@ export class HttpClient {
       headers: {
         "User-Agent": USER_AGENT,
         ...headers,
-        ...(body === undefined ? {} : { "Content-Length": String(body.size) }),
+        // some servers want to know that there is no content (RFC 9110, 8.6)
+        ...(body !== undefined || HAVE_CONTENT.has(method)
+          ? { "Content-Length": String(body?.size ?? 0) }
+          : {}),
       },
     };
     const route = this.#connections.route(url, {

@@ -102,3 +102,23 @@ function withAbort() {
   const controller = new AbortController();
   return { signal: controller.signal, abort: () => controller.abort() };
 }
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+test.each([
+  ["POST", ["0"]],
+  ["PUT", ["0"]],
+  ["PATCH", ["0"]],
+  ["GET", undefined],
+  ["DELETE", undefined],
+] as const)("%s without content says so where content is expected", async (method, lengths) => {
+  let head = "";
+  using server = await serve((socket, data) => {
+    head += data;
+    socket.write(OK);
+  });
+  await textOf(send(newClient(), server.url, { method }));
+  expect(head.match(/(?<=^Content-Length: ).*(?=\r$)/gim)).toEqual(
+    lengths === undefined ? null : [...lengths],
+  );
+});
