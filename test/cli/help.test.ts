@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ROOT } from "../../src/cli/commands.ts";
 import { type CommandSpec, usageLine } from "../../src/cli/tree.ts";
-import { cfsctl } from "../support/cfsctl.ts";
+import { cfsctl, cfsctlOk } from "../support/cfsctl.ts";
 
 function* pathsBelow(path: readonly CommandSpec[]): Generator<readonly CommandSpec[]> {
   yield path;
@@ -26,6 +26,20 @@ describe("help", () => {
       expect(long.stdout.includes(`\n  ${sub.name} `)).toBe(!sub.hidden);
     for (const line of long.stdout.split("\n")) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(100);
   });
+
+  // 'bun test -u test/cli/help.test.ts' renews what is kept of it; docs/cli.md has the long form of all but the globals.
+  test.each(paths.map((path) => [path.map((c) => c.name).join(" "), path] as const))(
+    "of %s, on 80 columns, is what it was",
+    (_, path) => {
+      const env = { COLUMNS: "80" };
+      expect(cfsctlOk([...words(path), "-h"], { env })).toMatchSnapshot("-h");
+      const long = cfsctlOk([...words(path), "--help"], { env });
+      // The global options, which are the same everywhere, are kept once.
+      expect(path.length === 1 ? long : long.replace(/\nGlobal options:\n[\s\S]*$/, "")).toMatchSnapshot(
+        "--help",
+      );
+    },
+  );
 
   test("'help COMMAND' says the same as 'COMMAND --help'", () => {
     expect(cfsctl(["help", "gc"])).toEqual(cfsctl(["gc", "--help"]));
