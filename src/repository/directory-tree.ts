@@ -26,6 +26,8 @@ export interface DirectoryTreeOptions {
   readonly progress: Progress;
 }
 
+const MANY_ENTRIES = 100_000;
+
 /** The tree of a directory in the file system, as an image of it will hold it. See `scanDirectory` for errors. */
 export async function directoryTree(path: string, options: DirectoryTreeOptions): Promise<Directory> {
   const { xattrs, wantedXattr, oneFileSystem = false, bootable = false } = options;
@@ -36,6 +38,8 @@ export async function directoryTree(path: string, options: DirectoryTreeOptions)
     ...(xattrs === undefined && wantedXattr !== undefined && { wantedXattr }),
     oneFileSystem,
   });
+  // What the walk had to remember is as large as the tree.
+  if (scanned.entryCount > MANY_ENTRIES) Bun.gc(true);
   await hashScannedFiles(scanned, options);
   if (xattrs !== undefined) applyOciTransform(scanned.root, xattrs);
   if (bootable) applyBootTransform(scanned.root, readFromDirectory(scanned, options.algorithm));

@@ -35,6 +35,8 @@ export interface ScannedDirectory extends Disposable {
   readonly root: Directory;
   /** The open directory itself. */
   readonly fd: Fd;
+  /** How many names were found, without those of directories. */
+  readonly entryCount: number;
   /** The files above 64 bytes. Their leaves have the declared size only, until they get their digests. */
   readonly files: FileList;
 }
@@ -59,9 +61,7 @@ interface Frame {
 export function scanDirectory(path: string, options: ScanOptions = {}): ScannedDirectory {
   const top = openDirectory(AT_FDCWD, pathBytes(path), path);
   try {
-    const scan = new Scan(path, top, options);
-    const root = scan.run();
-    return { root, fd: top, files: scan.files, [Symbol.dispose]: () => top.close() };
+    return { ...new Scan(path, top, options).run(), fd: top, [Symbol.dispose]: () => top.close() };
   } catch (error) {
     top.close();
     throw withContext(`reading the files of ${display(fromText(path))}`, error);
@@ -69,7 +69,7 @@ export function scanDirectory(path: string, options: ScanOptions = {}): ScannedD
 }
 
 class Scan {
-  readonly files: FileList;
+  readonly #files: FileList;
   readonly #top: Fd;
   readonly #label: string;
   readonly #options: ScanOptions;
@@ -79,15 +79,16 @@ class Scan {
   readonly #stats = new StatCache();
   /** Of the directory itself. Files are not asked: on overlayfs they may have another one. */
   #device: number | undefined;
+  #entryCount = 0;
 
   constructor(path: string, top: Fd, options: ScanOptions) {
     this.#label = path.replace(/\/+$/, "");
     this.#top = top;
     this.#options = options;
-    this.files = new FileList(this.#label);
+    this.#files = new FileList(this.#label);
   }
 
-  run(): Directory {
+  run(): Pick<ScannedDirectory, "root" | "files" | "entryCount"> {
     const top = this.#visit(this.#top, "");
     const stack = [top];
     try {
@@ -112,7 +113,7 @@ class Scan {
     } finally {
       for (const { fd } of stack) this.#close(fd);
     }
-    return top.node;
+    return { root: top.node, files: this.#files, entryCount: this.#entryCount };
   }
 
   /** All but the root's descriptor, which is needed for hashing. */
@@ -137,7 +138,7 @@ class Scan {
     const pending: ByteString[] = [];
     const frame = { fd, path, node, pending };
     if (this.#options.emptied?.includes(path) || this.#isElsewhere(status)) return frame;
-    this.files.enter(path);
+    this.#files.enter(path);
     for (const { name, type } of readDirectory(fd)) {
       const child = type === DT_DIR ? undefined : this.#leaf(frame, name);
       if (child === undefined) pending.push(name);
@@ -154,6 +155,7 @@ class Scan {
 
   /** Undefined for what turns out to be a directory. */
   #leaf({ fd, path }: Frame, name: ByteString): Leaf | undefined {
+    this.#entryCount++;
     const status = this.#status;
     const label = () => this.#labelOf(path === "" ? name : `${path}/${name}`);
     const result = tryFstatat(fd.fd, name, status);
@@ -175,7 +177,7 @@ class Scan {
     let found: Leaf;
     if (isFile && status.size > INLINE_LIMIT) {
       found = leaf(stat, { type: "sparse", size: BigInt(status.size) });
-      this.files.add(name, versionOf(status), found);
+      this.#files.add(name, versionOf(status), found);
     } else {
       found = leaf(
         stat,
