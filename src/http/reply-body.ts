@@ -6,7 +6,8 @@ export interface BodyReader {
   /** The end of the connection is that of the body. */
   readonly endsWithConnection: boolean;
   /**
-   * @param take gets the parts of the body in `data`, as views of it.
+   * @param data is taken apart.
+   * @param take gets the part of the body in `data`, as a view of it.
    * @returns how much of `data` belongs to the body; less than all when that has ended.
    * @throws Error `malformed`
    */
@@ -55,27 +56,37 @@ class ChunkedBody implements BodyReader {
 
   read(data: Uint8Array, take: (piece: Uint8Array) => void): number {
     let at = 0;
+    // However small chunks are, there is one piece of what they hold: many would take a lot of memory.
+    let start = 0;
+    let end = 0;
     while (at < data.length && !this.isComplete) {
       if (this.#state === "data") {
         const length = Math.min(data.length - at, this.#left);
         this.#left -= length;
-        take(data.subarray(at, at + length));
+        if (start === end) {
+          start = at;
+          end = at + length;
+        } else {
+          data.copyWithin(end, at, at + length);
+          end += length;
+        }
         at += length;
         if (this.#left === 0) this.#state = "data-end";
         continue;
       }
-      const end = data.indexOf(10, at);
-      const part = data.subarray(at, end < 0 ? data.length : end);
+      const lineEnd = data.indexOf(10, at);
+      const part = data.subarray(at, lineEnd < 0 ? data.length : lineEnd);
       if (this.#line.length + part.length > MAX_LINE)
         throw malformed("a line between its chunks is too long");
       this.#line += Buffer.from(part.buffer, part.byteOffset, part.length).latin1Slice();
       at += part.length;
-      if (end < 0) break;
+      if (lineEnd < 0) break;
       at++;
       const line = this.#line.endsWith("\r") ? this.#line.slice(0, -1) : this.#line;
       this.#line = "";
       this.#takeLine(line);
     }
+    if (start < end) take(data.subarray(start, end));
     return at;
   }
 

@@ -115,6 +115,13 @@ describe("body of a reply", () => {
     );
   });
 
+  test("tiny chunks, in one piece", () => {
+    const pieces: string[] = [];
+    const data = Buffer.from(`${"1\r\nx\r\n2\r\nyz\r\n".repeat(1000)}3\r\na`);
+    bodyReader("chunked").read(data, (piece) => pieces.push(Buffer.from(piece).toString("latin1")));
+    expect(pieces).toEqual([`${"xyz".repeat(1000)}a`]);
+  });
+
   test("a length, and no byte more", () => {
     expect(cut({ size: 5 }, Buffer.from("hello, world"), [2])).toEqual({
       text: "hello",
