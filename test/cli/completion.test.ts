@@ -60,7 +60,7 @@ describe("as composefs-rs", () => {
         missing: [],
       });
     }
-  });
+  }, 30_000);
 
   test("the variable asks for the script, too", () => {
     for (const shell of ["bash", "zsh", "fish"])

@@ -61,6 +61,29 @@ describe("stats", () => {
     expect(cfsctlOk([...repo, "report", "--html", "-"])).toContain("Nothing in this repository has a name.");
   });
 
+  test("of ostree commits", () => {
+    using dir = tempDir();
+    const repo = ["--repo", dir.join("repo")];
+    cfsctlOk([...repo, "init", "--insecure"]);
+    mkdirSync(dir.join("tree/usr"), { recursive: true });
+    for (const [i, time] of ["2024-02-03T04:05:06Z", "2023-01-01T00:00:00Z"].entries()) {
+      writeFileSync(dir.join("tree/usr/file"), `version ${i} `.repeat(1000));
+      const options = ["--dir", "--reference", `os/${i}`, "--timestamp", time, "--parent", "none"];
+      cfsctlOk([...repo, "ostree", "commit", dir.join("tree"), ...options]);
+    }
+    const { roots } = JSON.parse(cfsctlOk([...repo, "stats", "--json"]));
+    const shown = roots.map(({ names, kind, created }: Record<string, unknown>) => ({
+      names,
+      kind,
+      created,
+    }));
+    expect(shown).toEqual([
+      { names: ["os/1"], kind: "commit", created: "2023-01-01T00:00:00.000Z" },
+      { names: ["os/0"], kind: "commit", created: "2024-02-03T04:05:06.000Z" },
+    ]);
+    expect(cfsctlOk([...repo, "report", "--html", "-"])).toContain("/usr/file<small>os/0</small>");
+  });
+
   test("says what can't be read, and goes on", () => {
     using dir = tempDir();
     const repo = ["--repo", dir.join("repo")];
