@@ -107,7 +107,14 @@ export class Fetcher {
       ...(privateHeaders !== undefined && { privateHeaders }),
       signal,
     });
-    if (reply.status === 200 || accept?.includes(reply.status)) return take(reply);
+    if (reply.status === 200 || accept?.includes(reply.status)) {
+      try {
+        return await take(reply);
+      } catch (error) {
+        reply.leave();
+        throw error;
+      }
+    }
     await reply.discard();
     throw statusError(reply, url, what);
   }

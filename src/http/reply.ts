@@ -81,8 +81,8 @@ export class Reply {
         release(piece);
       }
     } finally {
-      this.#release();
-      if (!isRead) this.#leave();
+      if (isRead) this.#release();
+      else this.leave();
     }
   }
 
@@ -106,13 +106,14 @@ export class Reply {
       }
       return { parts, size, isWhole: false };
     } catch (error) {
-      this.#release();
-      this.#leave();
+      this.leave();
       throw error;
     }
   }
 
-  #leave(): void {
+  /** Done with it: whatever has not been read is not wanted. */
+  leave(): void {
+    this.#release();
     this.#exchange.abort(cancelled(AbortSignal.abort()));
   }
 

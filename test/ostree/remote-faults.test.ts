@@ -186,6 +186,24 @@ describe("a large file", () => {
     expect((await checkCommits(repository)).faults).toEqual([]);
   });
 
+  test.each(["on the way", "at its source"])("whose header was spoilt %s", async (where) => {
+    using directory = tempDir();
+    using repository = newRepository(directory.join("repo"), "sha256");
+    using server = await serveFiles(made.path);
+    let requests = 0;
+    server.fault = (target, _request, answer) => {
+      if (target !== path() || (requests++ > 0 && where === "on the way")) return undefined;
+      const body = Buffer.from(answer.body!);
+      body[0] = 0xff;
+      return { ...answer, body };
+    };
+    const pulled = pull(repository, server, large);
+    if (where === "on the way") await pulled;
+    else expect(await errorOf(pulled)).toMatch(/the file [0-9a-f]{64} has a header of/);
+    expect(requests).toBe(2);
+    expect((await checkCommits(repository)).faults).toEqual([]);
+  });
+
   test("that never ends is given up", async () => {
     using directory = tempDir();
     using repository = newRepository(directory.join("repo"), "sha256");

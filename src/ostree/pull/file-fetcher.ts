@@ -1,4 +1,4 @@
-import { CfsError } from "../../errors.ts";
+import { CfsError, describeError } from "../../errors.ts";
 import { WorkerPool } from "../../parallel/pool.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { openTemporary } from "../../repository/temporary.ts";
@@ -192,17 +192,21 @@ export class FileFetcher implements AsyncDisposable {
 
   async #fetch(files: RemoteFiles, checksum: Checksum): Promise<void> {
     const { signal } = this.#abort;
-    const fetched = await files.fetchFile(checksum, signal);
-    if ("parts" in fetched) {
-      await this.#fill(fetched.size, (bundle) => bundle.add(checksum, fetched.parts));
-    } else {
-      const fd = await this.#writeTemporary(fetched.pieces);
-      try {
-        await this.#fill(0, (bundle) => bundle.addOpen(checksum, fd));
-      } catch (error) {
-        libc.close(fd);
-        throw error;
-      }
+    let fd: number;
+    try {
+      const fetched = await files.fetchFile(checksum, signal);
+      if ("parts" in fetched)
+        return await this.#fill(fetched.size, (bundle) => bundle.add(checksum, fetched.parts));
+      fd = await this.#writeTemporary(fetched.pieces);
+    } catch (error) {
+      if (!(error instanceof CfsError) || error.kind !== "Corrupt") throw error;
+      return this.#fetchAgain(checksum, `${this.#source.label}: ${describeError(error)}`);
+    }
+    try {
+      await this.#fill(0, (bundle) => bundle.addOpen(checksum, fd));
+    } catch (error) {
+      libc.close(fd);
+      throw error;
     }
   }
 

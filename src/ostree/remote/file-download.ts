@@ -22,13 +22,19 @@ export function downloadFile(
     const beginning = await reply.beginning(MAX_SMALL_FILE);
     if (beginning.isWhole) return beginning;
     const head = Buffer.concat(beginning.parts, beginning.size);
-    return { pieces: allPieces(fetcher, request, head, reply.chunks()) };
+    const limit = largestSize(head, request.what);
+    return { pieces: allPieces(fetcher, request, head, reply.chunks(), limit) };
   });
 }
 
-/** What was read already, and then the rest. */
-async function* allPieces(fetcher: Fetcher, request: FetchRequest, head: Buffer, begun: Pieces): Pieces {
-  const limit = largestSize(head, request.what);
+/** What was read already, and then the rest. @param limit bytes of both. */
+async function* allPieces(
+  fetcher: Fetcher,
+  request: FetchRequest,
+  head: Buffer,
+  begun: Pieces,
+  limit: number,
+): Pieces {
   let done = head.length;
   try {
     yield head;
