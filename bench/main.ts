@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { findReference } from "../test/support/reference.ts";
 import { type Case, compare, measure, printHead } from "./compare.ts";
 import { makeImageApart } from "./image.ts";
+import { benchOstree } from "./ostree.ts";
 import { benchRegistry } from "./registry.ts";
 import { benchTools } from "./tools.ts";
 
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
   });
   await benchTools(contest);
   await benchRegistry({ ours: OURS, reference, layout: images.usual.layout, folder: FOLDER, rounds: ROUNDS });
+  await benchOstree(contest);
   await run({ name: "--version", command: (binary) => [binary, "--version"] });
   rmSync(FOLDER, { recursive: true, force: true });
 }
