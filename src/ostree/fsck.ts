@@ -139,11 +139,11 @@ class CommitCheck {
       wanted.push(index);
       wantedTypes.push(type === undefined ? UNKNOWN_TYPE : OBJECT_TYPES[type]);
     }
-    for (const fault of await this.#check(table, wanted, wantedTypes, totalBytes)) {
-      const index = wanted[fault.position]!;
-      this.#right.delete(table.checksumAt(index));
-      faults.push({ ...fault, index });
-    }
+    const found = await this.#check(table, wanted, wantedTypes, totalBytes);
+    for (const fault of found) faults.push({ ...fault, index: wanted[fault.position]! });
+    // Of so many not all are told.
+    const wrong = found.length < MAX_FAULTS ? found.map(({ position }) => wanted[position]!) : wanted;
+    for (const index of wrong) this.#right.delete(table.checksumAt(index));
     return faults.sort((a, b) => a.index - b.index).map(({ what }) => what);
   }
 

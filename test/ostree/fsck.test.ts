@@ -15,6 +15,7 @@ import { SplitstreamWriter, toBytes } from "../../src/splitstream/writer.ts";
 import { dumpTree } from "../../src/tree/dump.ts";
 import type { ObjectId } from "../../src/verity/digest.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
+import { ArchiveMaker } from "./archive-maker.ts";
 import { newRepository, unpackRepository } from "./support.ts";
 
 let sources: TempDir;
@@ -102,6 +103,27 @@ describe("damage is found, and mended by the next pull", () => {
     await pull(repository);
     if (!what.startsWith("a stream with")) expect((await checkCommits(repository)).faults).toEqual([]);
   });
+});
+
+test("what is wrong with very many files is also said of the other commits that have them", async () => {
+  using directory = tempDir();
+  using repository = newRepository(directory.join("repo"), "sha256");
+  const made = new ArchiveMaker(directory.join("archive"));
+  const contents = Array.from({ length: 300 }, (_, i) => Buffer.alloc(100, `content ${i}`));
+  const all = made.commit("all", Object.fromEntries(contents.map((content, i) => [`${i}`, content])));
+  const others = contents.slice(0, 20).map((content, i) => made.commit(`${i}`, { file: content }));
+  await using source = LocalRepository.open(made.path);
+  for (const commit of [all, ...others]) await pullCommit(repository, source, commit, { jobs: 1 });
+  const { objects } = openCommit(repository, all)!.table;
+  for (let i = 0; i < objects.length; i++) unlinkSync(pathOf(repository, objects.at(i)));
+  const { commitsChecked, commitsCorrupted, faults } = await checkCommits(
+    repository,
+    undefined,
+    undefined,
+    1,
+  );
+  expect([commitsChecked, commitsCorrupted]).toEqual([21, 21]);
+  expect(new Set(faults.map(({ commit }) => commit)).size).toBe(21);
 });
 
 test("names of xattrs without NUL, and back", async () => {
