@@ -1,14 +1,16 @@
 /** Read by JavaScriptCore before a program starts; nothing sets it later. */
 const SWITCH = "BUN_JSC_useFTLJIT";
 
-/** What runs many short functions once over, for a second at most. */
-const SHORT_LIVED: ReadonlySet<string> = new Set([
-  "mkcomposefs",
-  "create-image",
-  "compute-id",
-  "create-dumpfile",
-  "fsck",
-]);
+/** What runs many short functions once over, or mostly waits for functions that are not compiled here. */
+const SHORT_LIVED: readonly (readonly string[])[] = [
+  ["mkcomposefs"],
+  ["create-image"],
+  ["compute-id"],
+  ["create-dumpfile"],
+  ["fsck"],
+  ["ostree", "pull"],
+  ["ostree", "pull-local"],
+];
 
 /**
  * Starts this process anew without the last tier of the just-in-time compiler when it is about to do something that is
@@ -19,7 +21,8 @@ const SHORT_LIVED: ReadonlySet<string> = new Set([
  */
 export function restartWithoutLastTier(name: string, words: readonly string[]): void {
   if (process.env[SWITCH] !== undefined || process.execve === undefined) return;
-  if (!SHORT_LIVED.has(name) && !words.some((word) => SHORT_LIVED.has(word))) return;
+  const given = new Set([name, ...words]);
+  if (!SHORT_LIVED.some((command) => command.every((word) => given.has(word)))) return;
   // from source, the executable is another program
   if (!import.meta.url.includes("/$bunfs/")) return;
   try {
