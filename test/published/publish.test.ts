@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -330,12 +331,30 @@ describe.each(["sha256", "sha512"] as const)("a published folder of %s", (hash) 
       await expectHealthy(folder);
     });
 
+    test("one after the other, or the index would have the refs of the last one only", async () => {
+      const folder = scratch.join("one-by-one");
+      await publishTo(folder, { names: ["images/refs"] });
+      // Whether somebody else has to wait is seen by another process only.
+      const isLocked = () =>
+        spawnSync("flock", ["--nonblock", join(folder, "meta.json"), "true"]).status === 1;
+      using repository = Repository.open(source);
+      {
+        await using target = new FolderTarget(folder, false);
+        await target.open(repository);
+        expect(isLocked()).toBe(true);
+      }
+      expect(isLocked()).toBe(false);
+    });
+
     test("only to a place of its own", async () => {
       const folder = scratch.join("occupied");
       mkdirSync(folder);
       writeFileSync(join(folder, "file"), "");
       expect(await failure(publishTo(folder))).toBe(
         `Exists: ${folder} is not empty, and nothing was published there`,
+      );
+      expect(await failure(publishTo(join(folder, "file")))).toBe(
+        `Invalid: ${join(folder, "file")} is not a directory`,
       );
       const repository = scratch.join("a-repository");
       newRepository(repository, algorithm)[Symbol.dispose]();

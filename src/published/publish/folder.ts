@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { fromText, toText } from "../../bytes.ts";
 import { CfsError, withContext } from "../../errors.ts";
 import { NewFile } from "../../oci/push/new-file.ts";
@@ -9,9 +9,19 @@ import { linkTarget, placeLink } from "../../repository/links.ts";
 import { META_NAME } from "../../repository/meta.ts";
 import { type Category, objectTarget } from "../../repository/names.ts";
 import { listRefs, removeRef, writeRef } from "../../repository/refs.ts";
-import { Repository } from "../../repository/repository.ts";
+import { lock, Repository } from "../../repository/repository.ts";
 import { Fd } from "../../sys/fd.ts";
-import { fsync, O_NOFOLLOW, O_RDONLY, pwriteAll, readSmallFile, syncfs, tryOpenat } from "../../sys/file.ts";
+import {
+  fsync,
+  LOCK_EX,
+  O_NOFOLLOW,
+  O_RDONLY,
+  open,
+  pwriteAll,
+  readSmallFile,
+  syncfs,
+  tryOpenat,
+} from "../../sys/file.ts";
 import { setMode } from "../../sys/set-status.ts";
 import type { ObjectId } from "../../verity/digest.ts";
 import { emptyIndex, formatIndex, type PublishedIndex, parseIndex } from "../index-format.ts";
@@ -28,6 +38,7 @@ export class FolderTarget implements PublishTarget {
   readonly #share: boolean;
   readonly #onWait: ((message: string) => void) | undefined;
   #opened: Repository | undefined;
+  #lock: Fd | undefined;
 
   /** @param share let it have the same blocks or files as the repository, where that is possible. */
   constructor(path: string, share: boolean, onWait?: (message: string) => void) {
@@ -36,11 +47,17 @@ export class FolderTarget implements PublishTarget {
     this.#onWait = onWait;
   }
 
+  /** Waits while others publish there: each writes the index that it has read anew. */
   async open({ algorithm, erofsVersion }: Repository): Promise<PublishedIndex> {
     const path = this.#path;
+    if (existsSync(path) && !statSync(path).isDirectory())
+      throw new CfsError("Invalid", `${path} is not a directory`);
     const isNew = !existsSync(path) || readdirSync(path).length === 0;
     if (isNew) initRepository(path, { algorithm, erofsVersion, verity: false });
     else if (!existsSync(`${path}/${META_NAME}`)) throw occupied(path);
+    this.#lock = open(`${path}/${META_NAME}`, O_RDONLY);
+    // Before that of the repository, which others give up for whoever removes something.
+    lock(this.#lock, LOCK_EX, path, this.#onWait);
     const repository = Repository.open(path, { ...(this.#onWait && { onWait: this.#onWait }) });
     this.#opened = repository;
     repository.ensureWritable();
@@ -124,6 +141,7 @@ export class FolderTarget implements PublishTarget {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#opened?.[Symbol.dispose]();
+    this.#lock?.close();
   }
 }
 
