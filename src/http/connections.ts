@@ -137,7 +137,7 @@ export class Route {
 }
 
 /** Name and password of a URL as a header. */
-function authorization(header: string, { username, password }: URL): Record<string, string> {
+export function authorization(header: string, { username, password }: URL): Record<string, string> {
   if (username === "" && password === "") return {};
   const login = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64");
   return { [header]: `Basic ${login}` };

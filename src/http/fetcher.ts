@@ -1,5 +1,6 @@
 import { CfsError } from "../errors.ts";
 import type { HttpClient } from "./client.ts";
+import { authorization } from "./connections.ts";
 import { printable, RequestError, requestErrorOf } from "./errors.ts";
 import { publicUrl, urlWithin } from "./file-url.ts";
 import type { Reply } from "./reply.ts";
@@ -152,12 +153,10 @@ function statusError({ status, headers }: Reply, url: URL, what: string): Reques
   });
 }
 
-function requestHeaders({ username, password }: URL): Record<string, string> {
+function requestHeaders(mirror: URL): Record<string, string> {
   // as the files are stored: checksums are of these bytes
   const headers = { Accept: "*/*", "Accept-Encoding": "identity" };
-  if (username === "" && password === "") return headers;
-  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  return { ...headers, Authorization: `Basic ${Buffer.from(user).toString("base64")}` };
+  return { ...headers, ...authorization("Authorization", mirror) };
 }
 
 function withoutUser(url: URL): URL {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { HttpClient, type HttpRequest } from "../../src/http/client.ts";
+import { Fetcher } from "../../src/http/fetcher.ts";
 import type { Reply } from "../../src/http/reply.ts";
 
 const TIMEOUTS = { reply: 300, finish: 300, speedWindow: 5000, lowSpeed: 1 };
@@ -121,4 +122,22 @@ test.each([
   expect(head.match(/(?<=^Content-Length: ).*(?=\r$)/gim)).toEqual(
     lengths === undefined ? null : [...lengths],
   );
+});
+
+test("user and password of a URL are sent as they are meant, and are not shown", async () => {
+  const logins: string[] = [];
+  using server = await serve((socket, data) => {
+    const login = /^Authorization: Basic (.*)\r$/im.exec(data)?.[1] ?? "";
+    logins.push(Buffer.from(login, "base64").toString());
+    socket.write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+  });
+  const { signal } = withAbort();
+  for (const user of ["me:p%40ss%3A", "100%:x"]) {
+    const url = new URL(`http://${user}@${server.url.host}/`);
+    const retries = { attempts: 1, firstDelay: 1, maxDelay: 1, maxRetryAfter: 1 };
+    const fetcher = new Fetcher({ client: newClient(), mirrors: [url], retries, signal });
+    const failed = fetcher.bytes({ path: "a", what: "it" }, 10);
+    await expect(failed).rejects.toThrow(`it is not there: HTTP status 404 for ${server.url.href}a`);
+  }
+  expect(logins).toEqual(["me:p@ss:", "100%:x"]);
 });
