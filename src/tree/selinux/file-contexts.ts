@@ -1,4 +1,4 @@
-import { type ByteString, toText } from "../../bytes.ts";
+import { type ByteString, display, toText } from "../../bytes.ts";
 import { CfsError } from "../../errors.ts";
 
 /** How `file_contexts` spells a file's type: regular, block, character, directory, pipe, link, socket. */
@@ -28,7 +28,7 @@ export function parseFileContexts(bytes: ByteString, file: string): ContextRule[
     if (second === undefined) throw invalid("missing separator after regex");
     const hasType = second.startsWith("-");
     const type = hasType ? typeLetter(second) : undefined;
-    if (hasType && type === undefined) throw invalid(`invalid type code ${second}`);
+    if (hasType && type === undefined) throw invalid(`invalid type code ${display(utf8(second))}`);
     const label = hasType ? third : second;
     if (label === undefined) throw invalid("missing context field");
     if (fields.length > (hasType ? 3 : 2)) throw invalid("trailing data");
