@@ -30,7 +30,14 @@ const SIDEWAYS: ReadonlySet<string> = new Set([
 ]);
 
 /** Formats: memory in, memory out. */
-const PURE: ReadonlySet<string> = new Set(["erofs", "signature", "similarity", "splitstream", "tar", "verity"]);
+const PURE: ReadonlySet<string> = new Set([
+  "erofs",
+  "signature",
+  "similarity",
+  "splitstream",
+  "tar",
+  "verity",
+]);
 
 /** Modules that reach outside of the program's memory. */
 const OUTSIDE = /^(node:(fs|net|http|https|child_process|dgram|dns|tls|os)(\/.*)?|bun:ffi|bun:sqlite)$/;

@@ -232,7 +232,12 @@ describe("damage is found, and healed by pulling again", () => {
   test("an image can be named by its digest", async () => {
     await withBasic((repository, path) => {
       for (const name of [MANIFEST, `@${MANIFEST}`])
-        expect(checkImages(repository, name)).toEqual({ imagesChecked: 1, imagesCorrupted: 0, faults: [], errors: [] });
+        expect(checkImages(repository, name)).toEqual({
+          imagesChecked: 1,
+          imagesCorrupted: 0,
+          faults: [],
+          errors: [],
+        });
       damage(path, objectOf(repository, `oci-manifest-${MANIFEST}`));
       expect(checkImages(repository, MANIFEST).errors[0]).toStartWith(
         `fsck: manifest-read-failed: ${MANIFEST}:`,
