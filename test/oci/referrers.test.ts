@@ -232,10 +232,11 @@ describe("garbage collection", () => {
     for (const tag of TAGS) removeTag(repository, tag);
     const objects = objectCount(repository);
     const dry = collectGarbage(repository, { condition: referrerCondition, dryRun: true });
-    expect(dry).toMatchObject({ objectsRemoved: objects, streamsPruned: 3 });
+    expect(dry.objectsRemoved).toBe(objects);
     expect(objectCount(repository)).toBe(objects);
     expect(listReferrers(repository).size).toBe(2);
-    expect(gc(repository).objectsRemoved).toBe(objects);
+    const { objectsRemoved, streamsPruned, imagesPruned } = gc(repository);
+    expect(dry).toMatchObject({ objectsRemoved, streamsPruned, imagesPruned });
   });
 
   test("goes on after an interruption between the links and the objects", async () => {
