@@ -108,7 +108,7 @@ describe("superblocks", () => {
         );
         expect(found).toEqual(parts);
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, examples: [[2114979165, 128, false]] },
     );
   });
 

@@ -42,7 +42,8 @@ const SIGNED_MAGIC = "OSTSGNDT";
 const DICTIONARY = "a{sv}";
 const ENTRY = "{sv}";
 
-const PART_KEY = /^deltas\/.*\/(\d{1,9})$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters of one byte in UTF-8
+const PART_KEY = /^deltas\/[\x01-\x7f]*\/(\d{1,9})$/;
 const MAX_PART_KEY = 256;
 /** After the value of a part, in a variant. */
 const PART_TYPE = "\0(yay)";
