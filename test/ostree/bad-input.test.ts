@@ -1,14 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CfsError } from "../../src/errors.ts";
 import type { Checksum } from "../../src/ostree/checksum.ts";
 import { deltaDirectory } from "../../src/ostree/delta/names.ts";
 import { parseArchiveHeader } from "../../src/ostree/file-header.ts";
+import { checkCommits } from "../../src/ostree/fsck.ts";
 import { type Value, writeGVariant } from "../../src/ostree/gvariant.ts";
+import { LocalRepository } from "../../src/ostree/local/repository.ts";
 import { parseCommit, parseDirMeta, parseDirTree, swap32 } from "../../src/ostree/objects.ts";
+import { pullCommit } from "../../src/ostree/pull/pull.ts";
 import { pullFromRemote } from "../../src/ostree/remote/pull-remote.ts";
-import { tempDir } from "../support/temp.ts";
+import { type TempDir, tempDir } from "../support/temp.ts";
 import { openUrl } from "./remote-support.ts";
 import { serveFiles } from "./static-server.ts";
 import { fixtureJson, newRepository, unpackRepository } from "./support.ts";
@@ -48,6 +51,8 @@ describe("refused", () => {
     ["a name of 256 bytes in UTF-8", () => tree([["é".repeat(128), id(32)]])],
     ["a directory with a name of 256 bytes", () => tree([], [["n".repeat(256), id(32), id(32)]])],
     ["an empty name of a directory", () => tree([], [["", id(32), id(32)]])],
+    ["a file '.'", () => tree([[".", id(32)]])],
+    ["a directory '.'", () => tree([], [[".", id(32), id(32)]])],
     ["a directory '..'", () => tree([], [["..", id(32), id(32)]])],
     ["a directory 'a/b'", () => tree([], [["a/b", id(32), id(32)]])],
     [
@@ -61,6 +66,7 @@ describe("refused", () => {
     ["a file's id of 31 bytes", () => tree([["a", id(31)]])],
     ["a file's id of 33 bytes", () => tree([["a", id(33)]])],
     ["a dirtree's id of 33 bytes", () => tree([], [["a", id(33), id(32)]])],
+    ["a dirtree's id of 31 bytes", () => tree([], [["a", id(31), id(32)]])],
     ["a dirmeta's id of 33 bytes", () => tree([], [["a", id(32), id(33)]])],
     ["a root's id of 31 bytes", () => commit(id(0), id(31), id(32))],
     ["a root's id of 33 bytes", () => commit(id(0), id(33), id(32))],
@@ -98,29 +104,78 @@ describe("accepted", () => {
   });
 });
 
-test("a static delta that is not the one that the summary names", async () => {
-  using directory = tempDir();
-  const { commits } = fixtureJson<{ commits: { archive: Readonly<Record<"c1", Checksum>> } }>(
+describe("a static delta", () => {
+  const { commits } = fixtureJson<{ commits: { archive: Readonly<Record<"c1" | "c2", Checksum>> } }>(
     "expected.json",
   );
-  const { c1 } = commits.archive;
+  const { c1, c2 } = commits.archive;
+  const superblock = (archive: string, from: Checksum | undefined, to: Checksum) =>
+    join(archive, deltaDirectory(from, to), "superblock");
+
+  /** Pulls the second commit where the first is, or the first where none is: the deltas that the archive has. */
+  async function pullWithDeltas(archive: string, commit: Checksum, directory: TempDir) {
+    using server = await serveFiles(archive);
+    await using remote = await openUrl(server.url);
+    using repository = newRepository(directory.join("repo"), "sha256");
+    const messages: string[] = [];
+    const progress = {
+      event: (event: { type: string; text?: string }) => {
+        if (event.type === "message") messages.push(event.text ?? "");
+      },
+    };
+    const options = { jobs: 1, progress };
+    if (commit === c2) await pullCommit(repository, remote, c1, { jobs: 1 });
+    const report = await pullFromRemote(repository, remote, remote, commit, options);
+    expect((await checkCommits(repository)).faults).toEqual([]);
+    return { deltaParts: report.deltaParts, messages: messages.join("\n") };
+  }
+
+  test("that is not the one that the summary names", async () => {
+    using directory = tempDir();
+    const archive = unpackRepository("archive", directory.path);
+    const path = superblock(archive, undefined, c1);
+    const bytes = readFileSync(path);
+    // Of the time at which it was made.
+    const at = bytes.indexOf(Buffer.from(c1, "hex")) - 1;
+    bytes[at]! ^= 1;
+    writeFileSync(path, bytes);
+    const { deltaParts, messages } = await pullWithDeltas(archive, c1, directory);
+    expect(deltaParts).toBeUndefined();
+    expect(messages).toMatch(/static delta to [0-9a-f]{64} has the checksum .*; fetching objects/);
+  });
+
+  test("that is one to another commit than the one that is asked for", async () => {
+    using directory = tempDir();
+    const archive = unpackRepository("archive", directory.path);
+    const other = readFileSync(superblock(archive, undefined, c1));
+    const path = superblock(archive, c1, c2);
+    const summary = readFileSync(join(archive, "summary"));
+    const digest = (bytes: Uint8Array) => new Bun.CryptoHasher("sha256").update(bytes).digest();
+    const at = summary.indexOf(digest(readFileSync(path)));
+    expect(at).toBeGreaterThan(0);
+    summary.set(digest(other), at);
+    writeFileSync(join(archive, "summary"), summary);
+    writeFileSync(path, other);
+    const { deltaParts, messages } = await pullWithDeltas(archive, c2, directory);
+    expect(deltaParts).toBeUndefined();
+    expect(messages).toContain(`the static delta to ${c2} is one to ${c1}; fetching objects`);
+  });
+});
+
+test("metadata that is larger than ostree allows is not read", async () => {
+  using directory = tempDir();
   const archive = unpackRepository("archive", directory.path);
-  const path = join(archive, deltaDirectory(undefined, c1), "superblock");
-  const bytes = readFileSync(path);
-  // Of the time at which it was made.
-  const at = bytes.indexOf(Buffer.from(c1, "hex")) - 1;
-  bytes[at]! ^= 1;
-  writeFileSync(path, bytes);
-  using server = await serveFiles(archive);
-  await using remote = await openUrl(server.url);
+  await using source = LocalRepository.open(archive);
   using repository = newRepository(directory.join("repo"), "sha256");
-  const messages: string[] = [];
-  const progress = {
-    event: (event: { type: string; text?: string }) => {
-      if (event.type === "message") messages.push(event.text ?? "");
-    },
-  };
-  const report = await pullFromRemote(repository, remote, remote, c1, { jobs: 1, progress });
-  expect(report.deltaParts).toBeUndefined();
-  expect(messages.join("\n")).toMatch(/static delta to [0-9a-f]{64} has the checksum .*; fetching objects/);
+  const [prefix] = readdirSync(join(archive, "objects")).filter((name) =>
+    readdirSync(join(archive, "objects", name)).some((file) => file.endsWith(".dirmeta")),
+  );
+  const folder = join(archive, "objects", prefix!);
+  const name = readdirSync(folder).find((file) => file.endsWith(".dirmeta"))!;
+  truncateSync(join(folder, name), 200 * 1024 * 1024);
+  const before = process.memoryUsage().rss;
+  await expect(pullCommit(repository, source, await source.resolveRef("test/main"))).rejects.toThrow(
+    /dirmeta [0-9a-f]{64}/,
+  );
+  expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
 });

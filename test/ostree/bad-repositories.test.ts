@@ -7,6 +7,7 @@ import { pullCommit } from "../../src/ostree/pull/pull.ts";
 import { openCommit } from "../../src/ostree/stored-commit.ts";
 import { buildCommitTree } from "../../src/ostree/tree.ts";
 import { dumpTree } from "../../src/tree/dump.ts";
+import type { HashName } from "../../src/verity/digest.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { fixtureJson, newRepository, unpackRepository } from "./support.ts";
 
@@ -33,7 +34,8 @@ const ACCEPTED = new Set([
   "46-empty-no-deflate",
 ]);
 
-const recorded = fixtureJson<Recorded[]>("transcripts/bad-sha256.json");
+const HASHES: HashName[] = ["sha256", "sha512"];
+const recordedOf = (hash: HashName) => fixtureJson<Recorded[]>(`transcripts/bad-${hash}.json`);
 let sources: TempDir;
 beforeAll(() => {
   sources = tempDir();
@@ -41,9 +43,9 @@ beforeAll(() => {
 });
 afterAll(() => sources[Symbol.dispose]());
 
-async function pullMain(name: string, jobs: number) {
+async function pullMain(name: string, hash: HashName, jobs: number) {
   const directory = tempDir();
-  const repository = newRepository(directory.join("repo"), "sha256");
+  const repository = newRepository(directory.join("repo"), hash);
   const pull = async () => {
     await using source = LocalRepository.open(sources.join("bad", name));
     return await pullCommit(repository, source, await source.resolveRef("main"), { ref: "main", jobs });
@@ -51,9 +53,9 @@ async function pullMain(name: string, jobs: number) {
   return { directory, repository, pull };
 }
 
-describe("accepted, with the result of composefs-rs", () => {
-  test.each(recorded.filter((r) => ACCEPTED.has(r.case)))("$case", async (reference) => {
-    const { directory, repository, pull } = await pullMain(reference.case, 1);
+describe.each(HASHES)("accepted, with the result of composefs-rs, %s", (hash) => {
+  test.each(recordedOf(hash).filter((r) => ACCEPTED.has(r.case)))("$case", async (reference) => {
+    const { directory, repository, pull } = await pullMain(reference.case, hash, 1);
     using _directory = directory;
     using _repository = repository;
     const { commit, verity, image } = await pull();
@@ -64,9 +66,9 @@ describe("accepted, with the result of composefs-rs", () => {
   });
 });
 
-describe("refused, twice, and nothing is linked", () => {
-  test.each(recorded.filter((r) => !ACCEPTED.has(r.case)))("$case", async (reference) => {
-    const { directory, repository, pull } = await pullMain(reference.case, 1);
+describe.each(HASHES)("refused, twice, and nothing is linked, %s", (hash) => {
+  test.each(recordedOf(hash).filter((r) => !ACCEPTED.has(r.case)))("$case", async (reference) => {
+    const { directory, repository, pull } = await pullMain(reference.case, hash, 1);
     using _directory = directory;
     using _repository = repository;
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -80,7 +82,7 @@ describe("refused, twice, and nothing is linked", () => {
 });
 
 test("a failure in another thread is told as it is", async () => {
-  const { directory, repository, pull } = await pullMain("01-filez-flip-payload", 2);
+  const { directory, repository, pull } = await pullMain("01-filez-flip-payload", "sha256", 2);
   using _directory = directory;
   using _repository = repository;
   expect(pull()).rejects.toThrow("file 436f72c147116e0cb034b5a2afbf69d219a9332123f1e89c50cd557d1119a5cb");
