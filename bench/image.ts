@@ -15,13 +15,13 @@ import { dirname, join } from "node:path";
 const LAYER_BYTES = 320 * 1024 * 1024;
 const LAYER_ENTRIES = 22_000;
 
-interface Found {
+export interface Found {
   readonly path: string;
   readonly bytes: number;
 }
 
 /** Everything below /usr with its size, parents first, in a fixed order. */
-function listUsr(): Found[] {
+export function listUsr(): Found[] {
   const find = Bun.spawnSync(
     [
       "find",
@@ -101,39 +101,23 @@ export interface BenchImage {
 }
 
 /**
- * Makes an OCI layout, tag `bench`, with two gzip layers from this machine's /usr.
- * @param scale of about 640 MB and 44,000 entries.
+ * Makes an OCI layout, tag `bench`, with gzip layers.
+ * @param makeTar makes the tar of a layer.
+ * @returns bytes of all tars.
  */
-function makeImage(layout: string, scale: Scale): BenchImage {
+export function makeLayout(
+  layout: string,
+  layerCount: number,
+  makeTar: (tar: string, layer: number) => void,
+): number {
   rmSync(layout, { recursive: true, force: true });
   mkdirSync(join(layout, "blobs/sha256"), { recursive: true });
-  const files = listUsr();
   const layers = [];
   const diffIds = [];
-  let entries = 0;
   let plainBytes = 0;
-  for (let i = 0; i < 2; i++) {
-    const list = ["", ...takeLayer(files, scale)].map((path) => (path === "" ? "usr" : `usr/${path}`));
-    entries += list.length;
+  for (let i = 0; i < layerCount; i++) {
     const tar = join(layout, "layer.tar");
-    const made = Bun.spawnSync(
-      [
-        "tar",
-        "-C",
-        "/",
-        "--no-recursion",
-        "--null",
-        "-T",
-        "-",
-        "--format=pax",
-        "--pax-option=delete=atime,delete=ctime",
-        "--numeric-owner",
-        "-cf",
-        tar,
-      ],
-      { stdin: Buffer.from(`${list.join("\0")}\0`, "latin1"), stderr: "inherit" },
-    );
-    if (made.exitCode !== 0) throw new Error("tar failed");
+    makeTar(tar, i);
     const plain = sha256File(tar);
     plainBytes += plain.size;
     diffIds.push(plain.digest);
@@ -176,6 +160,43 @@ function makeImage(layout: string, scale: Scale): BenchImage {
     }),
   );
   writeFileSync(join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+  return plainBytes;
+}
+
+/** @param paths of what is in it, below `root`. */
+export function makeTar(tar: string, root: string, paths: readonly string[]): void {
+  const made = Bun.spawnSync(
+    [
+      "tar",
+      "-C",
+      root,
+      "--no-recursion",
+      "--null",
+      "-T",
+      "-",
+      "--format=pax",
+      "--pax-option=delete=atime,delete=ctime",
+      "--numeric-owner",
+      "-cf",
+      tar,
+    ],
+    { stdin: Buffer.from(`${paths.join("\0")}\0`, "latin1"), stderr: "inherit" },
+  );
+  if (made.exitCode !== 0) throw new Error("tar failed");
+}
+
+/**
+ * Makes an image of two layers from this machine's /usr.
+ * @param scale of about 640 MB and 44,000 entries.
+ */
+function makeImage(layout: string, scale: Scale): BenchImage {
+  const files = listUsr();
+  let entries = 0;
+  const plainBytes = makeLayout(layout, 2, (tar) => {
+    const list = ["", ...takeLayer(files, scale)].map((path) => (path === "" ? "usr" : `usr/${path}`));
+    entries += list.length;
+    makeTar(tar, "/", list);
+  });
   return { layout, entries, plainBytes };
 }
 

@@ -9,3 +9,8 @@ const VERSION = "v0.4.1-0.20260415123852-8e7a7e1030f7";
 export function findTarPatch(): string | undefined {
   return findInstalled("TAR_PATCH", `tar-diff-${VERSION}/tar-patch`);
 }
+
+/** Path of Go's tar-diff, which makes what tar-patch applies, or undefined. */
+export function findTarDiff(): string | undefined {
+  return findInstalled("TAR_DIFF", `tar-diff-${VERSION}/tar-diff`);
+}
