@@ -20,8 +20,13 @@ let source: WrittenImage;
 let target: WrittenImage;
 const layout = () => scratch.join("layout");
 
+/** GNU's. */
+const TIME = "/usr/bin/time";
+
 const COPIED = noise(2_000_000, 1);
 const ADDED = noise(6_000_000, 2);
+const OLD_LAYER = { tar: writeTar([directory("usr/"), file("usr/old", COPIED)]) };
+const SMALL_TAR = writeTar([file("x", "y")]);
 const CHANGED = Array.from({ length: 4 }, (_, i) => noise(1_000_000, 10 + i));
 
 beforeAll(async () => {
@@ -33,7 +38,7 @@ beforeAll(async () => {
     })),
   ];
   [source, target] = writeLayout(layout(), [
-    { tag: "1", layers: [{ tar: writeTar([directory("usr/"), file("usr/old", COPIED)]) }] },
+    { tag: "1", layers: [OLD_LAYER] },
     { tag: "2", layers },
   ]) as [WrittenImage, WrittenImage];
   const blobs = layers.map(({ tar }) => {
@@ -104,6 +109,7 @@ function expectRefusal(repository: string, before: RepositoryContent, result: Ru
   expect(lines[0]).toStartWith("cfsctl: error: ");
   expect(lines.length).toBeLessThanOrEqual(2);
   expect(repositoryContent(repository, "sha512").links).toEqual(before.links);
+  expect(cfsctlOk(["--repo", repository, "fsck"])).toContain("status: ok");
   cfsctlOk(["--repo", repository, "gc"]);
   expect(repositoryContent(repository, "sha512")).toEqual(before);
   expect(names(repository).filter((name) => name.startsWith("."))).toEqual([]);
@@ -157,24 +163,92 @@ describe("a delta from a registry", () => {
   }, 60_000);
 });
 
-describe("a delta that wants too much", () => {
-  const refused = async (blob: Uint8Array, name: string) => {
-    const directory = scratch.join(name);
-    const [first, second] = writeLayout(directory, [
-      { tag: "1", layers: [{ tar: writeTar([directory_, file("usr/old", COPIED)]) }] },
-      { tag: "2", layers: [{ tar: writeTar([file("x", "y")]) }] },
-    ]) as [WrittenImage, WrittenImage];
-    addDelta({ layout: directory, source: first, target: second, layers: { 0: { blob } }, tag: "1to2" });
-    const repository = await repositoryWithSource();
-    const before = repositoryContent(repository, "sha512");
-    const args = pullArgs(repository, `oci:${directory}:1to2`);
-    const result = await run(["/usr/bin/time", "-f", "peak %M", CFSCTL, ...args], { env });
-    const peak = Number(/peak (\d+)/.exec(result.stderr)![1]) / 1024;
-    return { peak, message: expectRefusal(repository, before, result) };
-  };
-  const directory_ = directory("usr/");
+interface Refused {
+  /** MB. */
+  readonly peak: number;
+  readonly message: string;
+}
 
-  test.skipIf(!existsSync("/usr/bin/time"))(
+/** Gives the program a delta that makes a layer with one small file, or should. */
+async function refused(blob: Uint8Array, name: string): Promise<Refused> {
+  const folder = scratch.join(name);
+  const [first, second] = writeLayout(folder, [
+    { tag: "1", layers: [OLD_LAYER] },
+    { tag: "2", layers: [{ tar: SMALL_TAR }] },
+  ]) as [WrittenImage, WrittenImage];
+  addDelta({ layout: folder, source: first, target: second, layers: { 0: { blob } }, tag: "1to2" });
+  const repository = await repositoryWithSource();
+  const before = repositoryContent(repository, "sha512");
+  const command = [CFSCTL, ...pullArgs(repository, `oci:${folder}:1to2`)];
+  const timed = existsSync(TIME) ? [TIME, "-f", "peak %M", ...command] : command;
+  const result = await run(timed, { env });
+  const peak = Number(/peak (\d+)/.exec(result.stderr)?.[1] ?? 0) / 1024;
+  return { peak, message: expectRefusal(repository, before, result) };
+}
+
+describe("a delta that does not fit", () => {
+  test.each<[string, DiffOp[], RegExp]>([
+    [
+      "more of a file than it has",
+      [
+        { op: "data", bytes: writeTar([file("x", noise(3_000_000, 1))]).subarray(0, 512) },
+        { op: "open", name: "usr/old" },
+        { op: "copy", size: COPIED.length + 1 },
+      ],
+      /2000001 bytes at 0 of the source image's file usr\/old are asked for, which has 2000000$/,
+    ],
+    [
+      "behind the end of a file",
+      [
+        { op: "open", name: "usr/old" },
+        { op: "seek", size: COPIED.length },
+        { op: "add", bytes: noise(9, 1) },
+      ],
+      /9 bytes at 2000000 of .* are asked for, which has 2000000$/,
+    ],
+    [
+      "a missing file",
+      [{ op: "open", name: "usr/new" }],
+      /usr\/new of the source image: there is no such file$/,
+    ],
+    [
+      "another layer",
+      [{ op: "data", bytes: writeTar([file("x", "z")]) }],
+      /Layer sha256:\w{64} has incorrect checksum: computed sha256:\w{64}$/,
+    ],
+    ["a cut layer", [{ op: "data", bytes: SMALL_TAR.subarray(0, 700) }], /unexpected EOF reading tar entry/],
+  ])("%s", async (name, ops, expected) => {
+    const { message } = await refused(tarDiff(1, ops), name.replaceAll(" ", "-"));
+    expect(message).toMatch(expected);
+  });
+
+  test("an operation that ends too early", async () => {
+    const whole = tarDiff(1, [{ op: "data", bytes: SMALL_TAR }]);
+    const { message } = await refused(whole.subarray(0, whole.length - 9), "cut");
+    expect(message).toContain("layer sha256:");
+  });
+});
+
+test("an image for another machine is made, with a warning", async () => {
+  const folder = scratch.join("foreign");
+  const config = (value: { architecture: string }) => {
+    value.architecture = "s390x";
+  };
+  const [first, second] = writeLayout(folder, [
+    { tag: "1", layers: [OLD_LAYER] },
+    { tag: "2", layers: [{ tar: SMALL_TAR }], config },
+  ]) as [WrittenImage, WrittenImage];
+  const blob = tarDiff(1, [{ op: "data", bytes: SMALL_TAR }]);
+  addDelta({ layout: folder, source: first, target: second, layers: { 0: { blob } }, tag: "1to2" });
+  const repository = await repositoryWithSource();
+  const result = await run([CFSCTL, ...pullArgs(repository, `oci:${folder}:1to2`)], { env });
+  expect(result.code, result.stderr).toBe(0);
+  expect(result.stderr).toContain("cfsctl: warning: the image is for linux/s390x, not for linux/");
+  expect(result.stdout).toContain(`manifest ${second.manifest}\n`);
+});
+
+describe("a delta that wants too much", () => {
+  test.skipIf(!existsSync(TIME))(
     "a gigabyte out of kilobytes, in little memory",
     async () => {
       const zeros = Buffer.alloc(100 * 1024 * 1024);
@@ -188,7 +262,7 @@ describe("a delta that wants too much", () => {
     60_000,
   );
 
-  test.skipIf(!existsSync("/usr/bin/time"))(
+  test.skipIf(!existsSync(TIME))(
     "a file that claims a gigabyte, made by copying",
     async () => {
       const header = Buffer.from(writeTar([file("x", "")]).subarray(0, 512));

@@ -21,7 +21,7 @@ export class DeltaSource implements ImageSource {
     target: PublishedDocument,
     config: Uint8Array<ArrayBuffer>,
   ) {
-    this.label = source.label;
+    this.label = labelOf(source, delta.manifest);
     this.delta = delta;
     this.#source = source;
     this.#target = target;
@@ -46,7 +46,7 @@ export class DeltaSource implements ImageSource {
       checkTarget(delta, target);
       return new DeltaSource(source, delta, { bytes, digest, mediaType: target.mediaType }, config);
     } catch (error) {
-      throw withContext(`delta ${manifest.digest}`, error);
+      throw withContext(labelOf(source, manifest), error);
     }
   }
 
@@ -64,4 +64,8 @@ export class DeltaSource implements ImageSource {
   }
 
   [Symbol.dispose](): void {}
+}
+
+function labelOf({ label }: ImageSource, { digest }: Manifest): string {
+  return `${label}: delta ${digest}`;
 }

@@ -17,7 +17,7 @@ import {
   type OpCode,
   tarDiffVersion,
 } from "./format.ts";
-import type { SourceFile, SourceFiles } from "./source-files.ts";
+import { checkRange, type SourceFile, type SourceFiles } from "./source-files.ts";
 import { TarDiffParser } from "./tar-diff-parser.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
@@ -173,6 +173,7 @@ export class PatchInput implements LayerInput {
       this.#position = size;
       return;
     }
+    if (op === Op.Copy || op === Op.AddData) checkRange(this.#file!, size, this.#position);
     this.#op = op;
     this.#left = size;
     if (op === Op.ZstdDict) this.#beginFrame(this.#file!);

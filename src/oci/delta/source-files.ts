@@ -14,7 +14,7 @@ export interface SourceFile {
   readonly id: ObjectId | undefined;
   /** Bytes. */
   readonly size: number;
-  /** Fills `target` with what begins at `position`. @throws CfsError Corrupt when the file has not so much. */
+  /** Fills `target` with what begins at `position`. @throws CfsError Corrupt when the file has not so much */
   read(target: Uint8Array<ArrayBufferLike>, position: number): void;
 }
 
@@ -72,7 +72,8 @@ export class SourceFiles {
   }
 }
 
-function checkRange({ name, size }: SourceFile, length: number, position: number): void {
+/** @throws CfsError Corrupt when the file has not so much */
+export function checkRange({ name, size }: SourceFile, length: number, position: number): void {
   if (position + length <= size || length === 0) return;
   throw new CfsError(
     "Corrupt",

@@ -88,12 +88,12 @@ export async function pullManifest(
   options: PullOptions = {},
 ): Promise<PullReport> {
   const manifest = parseManifest(found.bytes, digestAlgorithm(found.digest));
+  if (isDelta(manifest)) {
+    if (options.keepBlobs === true) throw withContext(source.label, noBlobs(manifest));
+    using delta = await DeltaSource.open(source, manifest);
+    return await pullManifest(repository, delta, await delta.manifest(), options);
+  }
   try {
-    if (isDelta(manifest)) {
-      if (options.keepBlobs === true) throw noBlobs(manifest);
-      using delta = await DeltaSource.open(source, manifest);
-      return await pullManifest(repository, delta, await delta.manifest(), options);
-    }
     return await pullParsed(repository, source, manifest, options);
   } catch (error) {
     throw withContext(`${source.label}: image ${manifest.digest}`, error);
