@@ -3,16 +3,18 @@ import { join } from "node:path";
 import { CfsError } from "../errors.ts";
 import { openSource, type SourceOptions } from "../oci/open-source.ts";
 import { parseReference, transportOf } from "../oci/reference.ts";
+import { type CopyOptions, PublishedCopy, parseCopyUrl } from "../published/published-copy.ts";
 import type { OpenOptions } from "../repository/repository.ts";
 import { Repository } from "../repository/repository.ts";
 import { type ObjectSource, RepositorySource } from "./object-source.ts";
+import { PublishedSource } from "./published-source.ts";
 import type { ImageOrigin } from "./pull-again.ts";
 
 const OSTREE = "ostree:";
 
 /** For help texts and messages. */
 export const SOURCE_FORMS =
-  "the directory of another repository, an image as oci pull takes it (docker://…, oci:…), or ostree:DIRECTORY";
+  "the directory of another repository, the URL of a published copy, an image as oci pull takes it (docker://…, oci:…), or ostree:DIRECTORY";
 
 /** What a repair can get things from. */
 export interface RepairSources extends Disposable {
@@ -21,16 +23,21 @@ export interface RepairSources extends Disposable {
   readonly ostree: readonly string[];
 }
 
+/** How sources are opened. The functions are called when there is a source of the kind. */
+export interface SourcesOptions {
+  readonly repositories: OpenOptions;
+  readonly images: () => SourceOptions;
+  readonly copies: () => CopyOptions;
+}
+
 /**
- * Opens what the user names as sources; of images, nothing is read yet.
- * @param sourceOptions gives the options for images, when there are any.
+ * Opens what the user names as sources; of images and URLs, nothing is read yet.
  * @throws CfsError NotFound, Invalid
  */
 export function openSources(
   target: Repository,
   texts: readonly string[],
-  openOptions: OpenOptions,
-  sourceOptions: () => SourceOptions,
+  options: SourcesOptions,
 ): RepairSources {
   using stack = new DisposableStack();
   const copies: ObjectSource[] = [];
@@ -38,8 +45,11 @@ export function openSources(
   const ostree: string[] = [];
   for (const text of texts) {
     if (text.startsWith(OSTREE)) ostree.push(text.slice(OSTREE.length));
-    else if (transportOf(text) !== undefined) images.push(imageOrigin(target, text, sourceOptions()));
-    else copies.push(stack.use(openRepositorySource(target, text, openOptions)));
+    else if (transportOf(text) !== undefined) images.push(imageOrigin(target, text, options.images()));
+    else if (/^https?:/i.test(text)) {
+      const copy = new PublishedCopy(parseCopyUrl(text), options.copies());
+      copies.push(stack.use(new PublishedSource(copy, target)));
+    } else copies.push(stack.use(openRepositorySource(target, text, options.repositories)));
   }
   const opened = stack.move();
   return { copies, images, ostree, [Symbol.dispose]: () => opened.dispose() };

@@ -9,7 +9,7 @@ import { type PullOptions, pullManifest } from "../oci/pull/pull.ts";
 import { isImageWhole, storedManifests } from "../oci/repair.ts";
 import type { ImageSource, PublishedDocument } from "../oci/source.ts";
 import { storeIndex } from "../oci/stored-index.ts";
-import { blobStream, configRef, configStream } from "../oci/streams.ts";
+import { blobRef, blobStream, configRef, configStream } from "../oci/streams.ts";
 import { encodeTag, listTags, manifestOfTarget } from "../oci/tags.ts";
 import type { Checksum } from "../ostree/checksum.ts";
 import { LocalRepository } from "../ostree/local/repository.ts";
@@ -114,19 +114,36 @@ async function pullAgain(
 
 /** The object of the config's stream that the manifest's refers to, as far as that can be read. */
 function expectedConfig(repository: Repository, { digest }: PublishedDocument): ObjectId | undefined {
+  const stored = readIfIntact(repository, digest);
+  return stored?.document.namedRefs.get(configRef(stored.manifest.config.digest));
+}
+
+function readIfIntact(
+  repository: Repository,
+  digest: OciDigest,
+): ReturnType<typeof readManifest> | undefined {
   try {
-    const { manifest, document } = readManifest(repository, digest);
-    return document.namedRefs.get(configRef(manifest.config.digest));
+    return readManifest(repository, digest);
   } catch (error) {
     if (error instanceof CfsError) return undefined;
     throw error;
   }
 }
 
-/** Whether a layer of the image was kept as it was transported. */
+/** Whether layers of the image were kept as they were transported: for this image, not for another one. */
 function keptBlobs(repository: Repository, { bytes, digest }: PublishedDocument): boolean {
-  return parseManifest(bytes, digestAlgorithm(digest)).layers.some(
-    (layer) => linkTarget(repository.dir.fd, `streams/${blobStream(layer.digest)}`) !== undefined,
+  const layers = parseManifest(bytes, digestAlgorithm(digest)).layers;
+  const own = readIfIntact(repository, digest);
+  if (own !== undefined) return layers.some((layer) => own.document.namedRefs.has(blobRef(layer.digest)));
+  const ofOthers = new Set(
+    storedManifests(repository).flatMap((other) => [
+      ...(readIfIntact(repository, other)?.document.namedRefs.keys() ?? []),
+    ]),
+  );
+  return layers.some(
+    (layer) =>
+      !ofOthers.has(blobRef(layer.digest)) &&
+      linkTarget(repository.dir.fd, `streams/${blobStream(layer.digest)}`) !== undefined,
   );
 }
 

@@ -14,7 +14,7 @@ import { checkDeep, type DeepReport, wrongStreams } from "./check.ts";
 import type { ObjectSource } from "./object-source.ts";
 import { type ImageOrigin, pullCommitsAgain, pullImagesAgain } from "./pull-again.ts";
 import { Restorer } from "./restore.ts";
-import { danglingAmong, dropLinks, moveStrays, straysAmong } from "./take-away.ts";
+import { danglingAmong, dropLinks, moveStrays, straysAmong, uselessAmong } from "./take-away.ts";
 
 export interface RepairOptions {
   /** Other copies of the repository, in the order in which they are asked. */
@@ -23,7 +23,7 @@ export interface RepairOptions {
   readonly images: readonly ImageOrigin[];
   /** Directories of ostree repositories that have commits. */
   readonly ostree: readonly string[];
-  /** Links that lead nowhere may be removed, and files that do not belong in the repository be moved. */
+  /** Links that lead nowhere may be removed; files that do not belong in the repository, or are of no use, be moved. */
   readonly mayTakeAway: boolean;
   readonly jobs: number;
   readonly progress?: Progress | undefined;
@@ -65,6 +65,7 @@ export async function repairRepository(
   }
   const notTakenAway = [
     ...straysAmong(repository, after.findings).map(({ path }) => path),
+    ...uselessAmong(repository, after.findings).map(({ path }) => path),
     ...danglingAmong(repository, after.findings).map(({ category, name }) => `${category}/${name}`),
   ];
   return {
@@ -106,6 +107,7 @@ class Repair {
       } finally {
         lostFound.returnObjects();
       }
+      if (mayTakeAway) moveStrays(uselessAmong(repository, findings), lostFound, this.#onAction);
     }
     if (mayTakeAway) dropLinks(repository, danglingAmong(repository, findings), this.#onAction);
   }

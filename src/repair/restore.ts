@@ -1,6 +1,7 @@
 import { display } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
 import { CfsError } from "../errors.ts";
+import { concurrently } from "../parallel/concurrently.ts";
 import type { Finding, LinkName } from "../repository/findings.ts";
 import { isImageObject, readImageFile } from "../repository/images.ts";
 import { linkTarget, placeLink, resolveObject } from "../repository/links.ts";
@@ -49,13 +50,7 @@ export class Restorer {
     const { objects } = this.#repository;
     let pending = [...new Set(wanted)];
     while (pending.length > 0) {
-      const found: ObjectId[] = [];
-      for (let i = 0; i < pending.length; i += AT_A_TIME) {
-        const some = pending.slice(i, i + AT_A_TIME);
-        const fetched = await Promise.all(some.map((id) => this.#fetch(id)));
-        found.push(...some.filter((_, at) => fetched[at]));
-      }
-      const needed = new Set(found.flatMap((id) => this.#neededBy(id)));
+      const needed = new Set((await this.#fetchAll(pending)).flatMap((id) => this.#neededBy(id)));
       pending = [...needed].filter((id) => !this.#lacking.has(id) && !objects.has(id));
     }
   }
@@ -65,13 +60,22 @@ export class Restorer {
     this.#onAction({ what: where === undefined ? "linked" : "restored", path, where });
   }
 
-  /** Whether the object has come from the source. */
-  async #fetch(id: ObjectId): Promise<boolean> {
-    if (this.#lacking.has(id) || this.#repository.objects.has(id)) return false;
-    const isFetched = (await this.#source?.fetchObject(this.#repository, id)) ?? false;
-    if (isFetched) this.#report(`objects/${objectPath(id)}`);
-    else this.#lacking.add(id);
-    return isFetched;
+  /** Returns those that have come from the source. */
+  async #fetchAll(ids: readonly ObjectId[]): Promise<ObjectId[]> {
+    const source = this.#source;
+    if (source === undefined) return [];
+    const fetched = new Set<ObjectId>();
+    const missing = ids.filter((id) => !this.#lacking.has(id) && !this.#repository.objects.has(id));
+    try {
+      await concurrently(missing, AT_A_TIME, async (id) => {
+        if (await source.fetchObject(this.#repository, id)) fetched.add(id);
+        else this.#lacking.add(id);
+      });
+    } finally {
+      // Whatever the order in which they arrived, also when the source then failed.
+      for (const id of missing) if (fetched.has(id)) this.#report(`objects/${objectPath(id)}`);
+    }
+    return [...fetched];
   }
 
   /** What a stream or an image refers to; nothing for all else. */

@@ -1,8 +1,9 @@
 import { display } from "../bytes.ts";
+import type { AffectedFinding } from "../repository/affected.ts";
 import type { Finding, LinkName } from "../repository/findings.ts";
 import { linkTarget, openDirectoryPath } from "../repository/links.ts";
 import type { LostAndFound } from "../repository/lost-found.ts";
-import { NOT_A_DIRECTORY } from "../repository/object-check.ts";
+import { isIntactObject, NOT_A_DIRECTORY } from "../repository/object-check.ts";
 import { entryOfRef } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
 import { fsync, tryAccessat, unlinkat } from "../sys/file.ts";
@@ -38,6 +39,21 @@ export function straysAmong({ dir }: Repository, findings: readonly Finding[]): 
     if (object === undefined || path !== `objects/${objectPath(object)}`) return false;
     return tryFstatat(dir.fd, path, status) === 0 && !isRegular(status);
   });
+}
+
+/** Findings about objects that are damaged, and that no ref needs: what took their place may have another digest. */
+export function uselessAmong(
+  repository: Repository,
+  findings: readonly AffectedFinding[],
+): readonly AffectedFinding[] {
+  return findings.filter(
+    ({ path, object, affected }) =>
+      affected.length === 0 &&
+      object !== undefined &&
+      path === `objects/${objectPath(object)}` &&
+      repository.objects.has(object) &&
+      !isIntactObject(repository, object),
+  );
 }
 
 /** The links among findings that lead nowhere: refs first, since they may lead to the others. */

@@ -49,6 +49,8 @@ export interface GcReport {
   readonly strays: readonly string[];
   /** Those of the given roots that do not exist. */
   readonly unknownRoots: readonly string[];
+  /** Everything that was removed, as paths below the repository. Made when it is asked for. */
+  readonly removed: () => Iterable<string>;
 }
 
 /** The objects to delete in one directory. */
@@ -92,14 +94,22 @@ function run(repository: Repository, options: GcOptions): GcReport {
   // What is only told to be removed is still there, and so are links to it.
   const gone = new Set(remove ? [] : dead.flatMap(({ ids }) => ids));
   const prune = (category: Category) => pruneCategory(repository, category, { gone, remove });
+  const images = prune("images");
+  // One whose condition is not met may lead nowhere as well.
+  const streams = [...new Set([...live.lapsed.map((ref) => `streams/${REFS}/${ref}`), ...prune("streams")])];
+  const temporary = removeTemporaryFiles(repository, objects, remove);
   return {
     objectsRemoved: dead.reduce((sum, { names }) => sum + names.length, 0),
     bytesRemoved: dead.reduce((sum, { bytes }) => sum + bytes, 0),
-    imagesPruned: prune("images"),
-    streamsPruned: live.lapsed.length + prune("streams"),
-    temporaryFilesRemoved: removeTemporaryFiles(repository, objects, remove),
+    imagesPruned: images.length,
+    streamsPruned: streams.length,
+    temporaryFilesRemoved: temporary.length,
     strays,
     unknownRoots: live.unknown.map((name) => display(name)),
+    removed: function* () {
+      for (const { xx, names } of dead) for (const name of names) yield `objects/${xx}/${name}`;
+      for (const path of [...images, ...streams, ...temporary]) yield display(path);
+    },
   };
 }
 
@@ -177,24 +187,35 @@ interface PruneOptions {
   readonly remove: boolean;
 }
 
-/** Counts the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked. */
-function pruneCategory(repository: Repository, category: Category, options: PruneOptions): number {
+/**
+ * Finds the links that lead nowhere, at the top first, so that refs to removed ones are found; removes them if asked.
+ * @returns their paths below the repository.
+ */
+function pruneCategory(repository: Repository, category: Category, options: PruneOptions): ByteString[] {
   using directory = openCategory(repository, category);
-  if (directory === undefined) return 0;
+  if (directory === undefined) return [];
   const { algorithm } = repository;
-  const pruned = pruneLinks(directory, options, algorithm);
+  const pruned = pruneLinks(directory, category, options, algorithm);
   using refs = openIfDirectory(directory, REFS);
-  return refs === undefined ? pruned : pruned + pruneRefs(refs, options, algorithm);
+  return refs === undefined
+    ? pruned
+    : [...pruned, ...pruneRefs(refs, `${category}/${REFS}`, options, algorithm)];
 }
 
-function pruneLinks(directory: Fd, { gone, remove }: PruneOptions, algorithm: Algorithm): number {
-  let pruned = 0;
+/** @param path of the directory below the repository. */
+function pruneLinks(
+  directory: Fd,
+  path: ByteString,
+  { gone, remove }: PruneOptions,
+  algorithm: Algorithm,
+): ByteString[] {
+  const pruned: ByteString[] = [];
   for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
     if (type !== DT_LNK) continue;
     const isBroken = tryAccessat(directory.fd, name, 0) === -ENOENT;
     if (!isBroken && !(gone.size > 0 && leadsTo(gone, directory, name, algorithm))) continue;
     if (remove) unlinkat(directory.fd, name);
-    pruned++;
+    pruned.push(`${path}/${name}`);
   }
   return pruned;
 }
@@ -214,37 +235,54 @@ function leadsTo(
   }
 }
 
-function pruneRefs(directory: Fd, options: PruneOptions, algorithm: Algorithm): number {
-  let pruned = pruneLinks(directory, options, algorithm);
+function pruneRefs(
+  directory: Fd,
+  path: ByteString,
+  options: PruneOptions,
+  algorithm: Algorithm,
+): ByteString[] {
+  const pruned = pruneLinks(directory, path, options, algorithm);
   for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
     if (type !== DT_DIR) continue;
     using sub = openIfDirectory(directory, name);
-    if (sub !== undefined) pruned += pruneRefs(sub, options, algorithm);
+    if (sub !== undefined)
+      for (const found of pruneRefs(sub, `${path}/${name}`, options, algorithm)) pruned.push(found);
   }
   return pruned;
 }
 
 /**
  * Nobody else has the repository open, so nobody is at work on any of these.
- * @param remove otherwise they are only counted.
+ * @param remove otherwise they are only looked for.
+ * @returns their paths below the repository.
  */
-function removeTemporaryFiles(repository: Repository, objects: Fd | undefined, remove: boolean): number {
-  let removed = 0;
-  const removeMatching = (directory: Fd, isTemporary: (name: ByteString, type: number) => boolean) => {
+function removeTemporaryFiles(
+  repository: Repository,
+  objects: Fd | undefined,
+  remove: boolean,
+): ByteString[] {
+  const removed: ByteString[] = [];
+  const removeMatching = (
+    directory: Fd,
+    prefix: string,
+    isTemporary: (name: ByteString, type: number) => boolean,
+  ) => {
     for (const { name, type } of listDirectory(directory, MAX_ENTRIES)) {
-      if (isTemporary(name, type) && (!remove || unlinkat(directory.fd, name))) removed++;
+      if (isTemporary(name, type) && (!remove || unlinkat(directory.fd, name))) removed.push(prefix + name);
     }
   };
   if (objects !== undefined) {
-    removeMatching(objects, (name, type) => type === DT_REG && name.startsWith(TEMPORARY_OBJECT_PREFIX));
+    const isTemporary = (name: ByteString, type: number) =>
+      type === DT_REG && name.startsWith(TEMPORARY_OBJECT_PREFIX);
+    removeMatching(objects, "objects/", isTemporary);
   }
   using root = openat(repository.dir.fd, ".", O_RDONLY | O_DIRECTORY, 0, repository.path);
-  removeMatching(root, (name, type) => type === DT_LNK && name.startsWith(TEMPORARY_LINK_PREFIX));
+  removeMatching(root, "", (name, type) => type === DT_LNK && name.startsWith(TEMPORARY_LINK_PREFIX));
   using temporary = openIfDirectory(root, PARTIAL_DIRECTORY);
   if (temporary !== undefined) {
     for (const { name } of listDirectory(temporary, MAX_ENTRIES)) {
       if (remove) removeTree(temporary, name);
-      removed++;
+      removed.push(`${PARTIAL_DIRECTORY}/${name}`);
     }
   }
   return removed;

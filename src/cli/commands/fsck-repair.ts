@@ -5,6 +5,7 @@ import type { Repository } from "../../repository/repository.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { printable } from "../printable.ts";
+import { connectionOptions } from "../published-options.ts";
 import { registryOptions, retriesShownIn } from "../registry-options.ts";
 import {
   integrityError,
@@ -28,10 +29,12 @@ export async function repair(
     insecure: globals.insecure,
     onWait: (message: string) => err.line(`cfsctl: ${message}`),
   };
-  using sources = openSources(repository, args.list("from"), openOptions, () => ({
-    registries: loadRegistryConfiguration(registryOptions(args)),
-    onRetry: retriesShownIn(progress),
-  }));
+  const onRetry = retriesShownIn(progress);
+  using sources = openSources(repository, args.list("from"), {
+    repositories: openOptions,
+    images: () => ({ registries: loadRegistryConfiguration(registryOptions(args)), onRetry }),
+    copies: () => ({ connection: connectionOptions(args), onRetry }),
+  });
   const { copies, images, ostree } = sources;
   const mayTakeAway = args.flag("yes");
   const report = await repairRepository(repository, { copies, images, ostree, mayTakeAway, jobs, progress });

@@ -8,6 +8,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { formatObjectId, type ObjectId, parseObjectId } from "../../verity/digest.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
+import { printable } from "../printable.ts";
 import { openRepository } from "../repository.ts";
 
 /** More than these are only counted. */
@@ -32,8 +33,9 @@ export function run(context: Context, args: Arguments): void {
     context.err.warning(`--root ${name}: no image or stream below images/ or streams/ has this name`);
   }
   warnOfStrays(context, report.strays);
-  if (args.flag("json")) context.out.json(jsonReport(report, dryRun));
-  else printReport(context, report, dryRun);
+  const list = args.flag("list");
+  if (args.flag("json")) context.out.json(jsonReport(report, dryRun, list));
+  else printReport(context, report, dryRun, list);
 }
 
 function objectNamed(repository: Repository, text: string): ObjectId {
@@ -63,8 +65,9 @@ function warnOfStrays({ err }: Context, strays: readonly string[]): void {
   if (strays.length > STRAYS_SHOWN) err.warning(`left alone: ${strays.length - STRAYS_SHOWN} more files`);
 }
 
-function printReport({ out, err }: Context, report: GcReport, dryRun: boolean): void {
+function printReport({ out, err }: Context, report: GcReport, dryRun: boolean, list: boolean): void {
   if (dryRun) out.line("Dry run (no files deleted):");
+  if (list) for (const path of report.removed()) out.line(printable(path));
   out.line(`Objects: ${report.objectsRemoved} removed (${report.bytesRemoved} bytes)`);
   if (report.imagesPruned + report.streamsPruned > 0) {
     out.line(`Pruned symlinks: ${report.imagesPruned} images, ${report.streamsPruned} streams`);
@@ -75,7 +78,7 @@ function printReport({ out, err }: Context, report: GcReport, dryRun: boolean): 
   }
 }
 
-function jsonReport(report: GcReport, dryRun: boolean): object {
+function jsonReport(report: GcReport, dryRun: boolean, list: boolean): object {
   return {
     dry_run: dryRun,
     objects_removed: report.objectsRemoved,
@@ -84,5 +87,6 @@ function jsonReport(report: GcReport, dryRun: boolean): object {
     streams_pruned: report.streamsPruned,
     temporary_files_removed: report.temporaryFilesRemoved,
     strays: report.strays,
+    ...(list && { removed: [...report.removed()] }),
   };
 }

@@ -1,5 +1,32 @@
-import type { CommandSpec } from "../tree.ts";
+import type { CommandSpec, OptionSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
+
+/** Of every command that talks to a server of a published copy. */
+export const CERTIFICATE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "ca-file",
+    kind: "string",
+    value: "FILE",
+    notEmpty: true,
+    help: "Trust the certificates in this file too",
+  },
+  {
+    name: "client-cert",
+    kind: "string",
+    value: "FILE",
+    notEmpty: true,
+    help: "Certificate to show to the server",
+    requires: ["client-key"],
+  },
+  {
+    name: "client-key",
+    kind: "string",
+    value: "FILE",
+    notEmpty: true,
+    help: "Key of that certificate",
+    requires: ["client-cert"],
+  },
+];
 
 /** Commands about copies of repositories on web servers and in buckets. */
 export const PUBLISHED_COMMANDS: readonly CommandSpec[] = [
@@ -27,29 +54,7 @@ export const PUBLISHED_COMMANDS: readonly CommandSpec[] = [
         notEmpty: true,
         help: "Leave a ref of this name instead",
       },
-      {
-        name: "ca-file",
-        kind: "string",
-        value: "FILE",
-        notEmpty: true,
-        help: "Trust the certificates in this file too",
-      },
-      {
-        name: "client-cert",
-        kind: "string",
-        value: "FILE",
-        notEmpty: true,
-        help: "Certificate to show to the server",
-        requires: ["client-key"],
-      },
-      {
-        name: "client-key",
-        kind: "string",
-        value: "FILE",
-        notEmpty: true,
-        help: "Key of that certificate",
-        requires: ["client-cert"],
-      },
+      ...CERTIFICATE_OPTIONS,
       { name: "no-tls-verify", kind: "boolean", help: "Accept any certificate of the server" },
       JSON_OPTION,
     ],

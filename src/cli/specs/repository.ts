@@ -1,6 +1,7 @@
 import { EROFS_VERSION_CHOICES } from "../globals.ts";
 import type { CommandSpec } from "../tree.ts";
 import { JSON_OPTION } from "./common.ts";
+import { CERTIFICATE_OPTIONS } from "./published.ts";
 import { REGISTRY_OPTIONS } from "./registry.ts";
 
 /** Commands about the repository itself and the images in it. */
@@ -74,6 +75,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
         help: "Keep this image or stream as well",
       },
       { name: "dry-run", short: "n", kind: "boolean", help: "Only say what would be removed" },
+      { name: "list", kind: "boolean", help: "Print the path of everything that is removed" },
       {
         name: "why",
         kind: "string",
@@ -81,7 +83,7 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
         completes: "object",
         help: "Say what keeps this object, and remove nothing",
         notEmpty: true,
-        conflicts: ["root", "dry-run"],
+        conflicts: ["root", "dry-run", "list"],
       },
       JSON_OPTION,
     ],
@@ -164,18 +166,19 @@ export const REPOSITORY_COMMANDS: readonly CommandSpec[] = [
         kind: "list",
         value: "SOURCE",
         completes: "directory",
-        help: "Where to get what is damaged or missing: the directory of another repository, an image as oci pull takes it, or ostree:DIRECTORY",
+        help: "Where to get what is damaged or missing: the directory of another repository, the http or https URL of a published copy, an image as oci pull takes it, or ostree:DIRECTORY",
         requires: ["repair"],
       },
       {
         name: "yes",
         short: "y",
         kind: "boolean",
-        help: "Remove links that lead nowhere, and move what does not belong in the repository to lost+found",
+        help: "Remove links that lead nowhere; move what does not belong in the repository, and damaged objects that no ref needs, to lost+found",
         requires: ["repair"],
       },
       { name: "strict-exit", kind: "boolean", help: "With --json too, exit with 1 when damage is found" },
       ...REGISTRY_OPTIONS,
+      ...CERTIFICATE_OPTIONS,
     ],
     load: () => import("../commands/fsck.ts"),
   },

@@ -91,7 +91,29 @@ async function fetchNamed(
   { category, path }: CopyName,
 ): Promise<FetchRoot> {
   const what = `${category}/${path}`;
-  const id = await copy.fetcher.fetch({ path: publishedLinkPath(category, path), what }, async (reply) => {
+  const id = await lookUpObject(copy, repository, category, path);
+  const isRef = path.startsWith(`${REFS}/`);
+  const ref = isRef ? path.slice(REFS.length + 1) : undefined;
+  if (ref !== undefined) refComponents(ref);
+  else if (category === "streams") checkContentId(path);
+  else if (path !== id)
+    throw new CfsError("Corrupt", `${copy.label}: ${what} is another image than its name says`);
+  return { category, id, ref, entry: isRef ? undefined : path };
+}
+
+/**
+ * Asks a server which object an entry or a ref leads to. Where it sends the object itself, that is stored.
+ * @param path below the category.
+ * @throws CfsError as `PublishedCopy.fetchObject`
+ */
+export async function lookUpObject(
+  copy: PublishedCopy,
+  repository: Repository,
+  category: Category,
+  path: string,
+): Promise<ObjectId> {
+  const what = `${category}/${path}`;
+  return await copy.fetcher.fetch({ path: publishedLinkPath(category, path), what }, async (reply) => {
     if (reply.headers.get("content-type") !== LINK_MEDIA_TYPE) return storeBody(reply, repository, what);
     const target = await reply.bytes(MAX_LINK, what);
     try {
@@ -100,13 +122,6 @@ async function fetchNamed(
       throw withContext(`${copy.label}: ${what}`, error);
     }
   });
-  const isRef = path.startsWith(`${REFS}/`);
-  const ref = isRef ? path.slice(REFS.length + 1) : undefined;
-  if (ref !== undefined) refComponents(ref);
-  else if (category === "streams") checkContentId(path);
-  else if (path !== id)
-    throw new CfsError("Corrupt", `${copy.label}: ${what} is another image than its name says`);
-  return { category, id, ref, entry: isRef ? undefined : path };
 }
 
 /** Stores what is sent under the digest that it has. */
