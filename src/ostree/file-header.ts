@@ -44,10 +44,13 @@ export function isSymlink({ mode }: FileHeader): boolean {
  * @throws CfsError Corrupt.
  */
 export function archiveHeaderLength(bytes: Uint8Array): number {
-  if (bytes.length < PREFIX_SIZE) throw new CfsError("Corrupt", "the file ends inside its header");
-  const view = new DataView(bytes.buffer, bytes.byteOffset, PREFIX_SIZE);
-  const length = view.getUint32(0, false);
-  if (view.getUint32(4, false) !== 0) throw new CfsError("Corrupt", "the file has no header");
+  return headerLengthAt(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+}
+
+function headerLengthAt(buffer: Buffer, start: number, limit: number): number {
+  if (limit - start < PREFIX_SIZE) throw new CfsError("Corrupt", "the file ends inside its header");
+  const length = buffer.readUInt32BE(start);
+  if (buffer.readUInt32BE(start + 4) !== 0) throw new CfsError("Corrupt", "the file has no header");
   if (length > MAX_METADATA_SIZE) throw new CfsError("Corrupt", `a header of ${length} bytes is too large`);
   return PREFIX_SIZE + length;
 }
@@ -57,12 +60,25 @@ export function archiveHeaderLength(bytes: Uint8Array): number {
  * @throws CfsError Corrupt when it is not in normal form, or neither that of a regular file nor of a symbolic link.
  */
 export function parseArchiveHeader(bytes: Uint8Array): ArchiveHeader {
-  if (archiveHeaderLength(bytes) !== bytes.length)
-    throw new CfsError("Corrupt", "the file ends inside its header");
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const { header, size, end } = readArchiveHeader(buffer, 0, buffer.length);
+  if (end !== bytes.length) throw new CfsError("Corrupt", "something follows the file's header");
+  return { header, size };
+}
+
+/**
+ * Reads the header, with its prefix, that begins at `start` of a buffer and ends at `limit` or before.
+ * @returns it, and where it ends. @throws CfsError as `parseArchiveHeader`.
+ */
+export function readArchiveHeader(
+  buffer: Buffer,
+  start: number,
+  limit: number,
+): ArchiveHeader & { readonly end: number } {
+  const end = start + headerLengthAt(buffer, start, limit);
+  if (end > limit) throw new CfsError("Corrupt", "the file ends inside its header");
   try {
-    return parseArchived(
-      Buffer.from(bytes.buffer, bytes.byteOffset + PREFIX_SIZE, bytes.length - PREFIX_SIZE),
-    );
+    return parseArchived(buffer, start + PREFIX_SIZE, end);
   } catch (error) {
     throw withContext("file header", error);
   }
@@ -72,33 +88,32 @@ export function parseArchiveHeader(bytes: Uint8Array): ArchiveHeader {
 const FIXED_SIZE = 24;
 
 /** The general reader of GVariants takes several times as long, and there is a header for each file. */
-function parseArchived(bytes: Buffer): ArchiveHeader {
-  const { length } = bytes;
-  const width = offsetWidth(length, 0);
-  const bodyEnd = length - width;
-  if (width > 4 || bodyEnd <= FIXED_SIZE || offsetWidth(bodyEnd, 1) !== width) throw notNormal();
-  const textEnd = bytes.readUIntLE(bodyEnd, width);
-  if (textEnd <= FIXED_SIZE || textEnd > bodyEnd || bytes[textEnd - 1] !== 0) throw notNormal();
+function parseArchived(bytes: Buffer, start: number, end: number): ArchiveHeader & { end: number } {
+  const width = offsetWidth(end - start, 0);
+  const bodyEnd = end - width;
+  const text = start + FIXED_SIZE;
+  if (width > 4 || bodyEnd <= text || offsetWidth(bodyEnd - start, 1) !== width) throw notNormal();
+  const textEnd = start + bytes.readUIntLE(bodyEnd, width);
+  if (textEnd <= text || textEnd > bodyEnd || bytes[textEnd - 1] !== 0) throw notNormal();
   const header: FileHeader = {
-    uid: bytes.readUInt32BE(8),
-    gid: bytes.readUInt32BE(12),
-    mode: bytes.readUInt32BE(16),
-    target:
-      textEnd === FIXED_SIZE + 1
-        ? ""
-        : fromText(readGVariant("s", bytes.subarray(FIXED_SIZE, textEnd)) as string),
+    uid: bytes.readUInt32BE(start + 8),
+    gid: bytes.readUInt32BE(start + 12),
+    mode: bytes.readUInt32BE(start + 16),
+    target: textEnd === text + 1 ? "" : fromText(readGVariant("s", bytes.subarray(text, textEnd)) as string),
     xattrs:
       textEnd === bodyEnd
-        ? []
+        ? NO_PAIRS
         : xattrPairs(readGVariant("a(ayay)", bytes.subarray(textEnd, bodyEnd)), "xattrs"),
   };
-  if (bytes.readUInt32BE(20) !== 0) throw new CfsError("Corrupt", "devices can't be in a commit");
+  if (bytes.readUInt32BE(start + 20) !== 0) throw new CfsError("Corrupt", "devices can't be in a commit");
   checkMode(header);
-  const size = bytes.readUInt32BE(0) * 0x1_0000_0000 + bytes.readUInt32BE(4);
+  const size = bytes.readUInt32BE(start) * 0x1_0000_0000 + bytes.readUInt32BE(start + 4);
   if (!Number.isSafeInteger(size)) throw new CfsError("Corrupt", `a size of ${size} bytes is impossible`);
   if (isSymlink(header) && size !== 0) throw new CfsError("Corrupt", "a symbolic link with content");
-  return { header, size };
+  return { header, size, end };
 }
+
+const NO_PAIRS: readonly XattrPair[] = [];
 
 function notNormal(): CfsError {
   return new CfsError("Corrupt", "not a GVariant in normal form");

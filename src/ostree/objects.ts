@@ -2,7 +2,7 @@ import { type ByteString, byteString, bytesOf, display, toText } from "../bytes.
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFDIR } from "../mode.ts";
 import { CHECKSUM_SIZE, type Checksum, checksumBytes, checksumOf } from "./checksum.ts";
-import { readDirTreeRows } from "./dirtree-reader.ts";
+import { dirTreeName, visitDirTree } from "./dirtree-reader.ts";
 import { readGVariant, type Value, type Variant, writeGVariant } from "./gvariant.ts";
 
 /** Kinds of objects by their numbers in static deltas, as `OstreeObjectType` in libostree's ostree-core.h. */
@@ -99,20 +99,44 @@ export function encodeCommit(commit: Commit): Uint8Array<ArrayBuffer> {
  * a checksum has the wrong length. The order of the names is not looked at.
  */
 export function parseDirTree(bytes: Uint8Array): DirTree {
-  // Nothing at all is taken for the two empty arrays: there are commits with such a directory.
-  if (bytes.length === 0) return { files: [], directories: [] };
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const files: FileEntry[] = [];
+  const directories: DirectoryEntry[] = [];
+  const names = new Set<ByteString>();
+  const newName = (start: number, end: number) => {
+    const name = readEntryName(buffer, start, end);
+    if (names.has(name)) throw entryTwice(name);
+    names.add(name);
+    return name;
+  };
+  const checksum = (start: number) => buffer.hexSlice(start, start + CHECKSUM_SIZE) as Checksum;
   try {
-    const { files, directories } = readDirTreeRows(bytes);
-    const names = new Set<ByteString>();
-    for (const { name } of files) checkName(name, names);
-    for (const { name } of directories) checkName(name, names);
-    return {
-      files: files.map(({ name, first }) => ({ name, file: first })),
-      directories: directories.map(({ name, first, second }) => ({ name, tree: first, meta: second })),
-    };
+    visitDirTree(buffer, 0, buffer.length, {
+      file(start, end, file) {
+        files.push({ name: newName(start, end), file: checksum(file) });
+      },
+      directory(start, end, tree, meta) {
+        directories.push({ name: newName(start, end), tree: checksum(tree), meta: checksum(meta) });
+      },
+    });
   } catch (error) {
     throw withContext("dirtree", error);
   }
+  return { files, directories };
+}
+
+/** A name in a dirtree. @throws CfsError Corrupt when no file can have it. */
+export function readEntryName(buffer: Buffer, start: number, end: number): ByteString {
+  const name = dirTreeName(buffer, start, end);
+  if (name === "") throw invalidName(name, "is empty");
+  if (name === "." || name === ".." || name.includes("/")) throw invalidName(name, "can't be that of a file");
+  if (name.length > MAX_NAME) throw invalidName(name, `has more than ${MAX_NAME} bytes`);
+  return name;
+}
+
+/** The error for a name that a dirtree has twice. */
+export function entryTwice(name: ByteString): CfsError {
+  return invalidName(name, "is there twice");
 }
 
 /** Sorts by name, as ostree does. @throws CfsError Unsupported for a name that is not UTF-8. */
@@ -201,13 +225,8 @@ function checksumField(bytes: Uint8Array, what: string): Checksum {
   return checksumOf(bytes);
 }
 
-function checkName(name: ByteString, names: Set<ByteString>): void {
-  const invalid = (why: string) => new CfsError("Corrupt", `the name '${display(name)}' ${why}`);
-  if (name === "") throw invalid("is empty");
-  if (name === "." || name === ".." || name.includes("/")) throw invalid("can't be that of a file");
-  if (name.length > MAX_NAME) throw invalid(`has more than ${MAX_NAME} bytes`);
-  if (names.has(name)) throw invalid("is there twice");
-  names.add(name);
+function invalidName(name: ByteString, why: string): CfsError {
+  return new CfsError("Corrupt", `the name '${display(name)}' ${why}`);
 }
 
 function byName(a: { name: ByteString }, b: { name: ByteString }): number {

@@ -169,8 +169,7 @@ function openStreamOf(repository: Repository, commit: Checksum, name: string): S
 
 /** The commit that a name below `refs/ostree/` points to. @throws CfsError NotFound */
 export function openNamedCommit(repository: Repository, name: string): StoredCommit {
-  const target = streamOfRef(repository, name);
-  const commit = target === undefined ? undefined : commitOfStreamName(target);
+  const commit = commitOfRef(repository, name);
   if (commit === undefined)
     throw new CfsError("NotFound", `there is no ostree ref '${name}'`, { hint: LIST_HINT });
   const stored = openCommit(repository, commit);
@@ -178,6 +177,12 @@ export function openNamedCommit(repository: Repository, name: string): StoredCom
   throw new CfsError("NotFound", `ref '${name}' points to missing stream '${commitStreamName(commit)}'`, {
     hint: "pull it again",
   });
+}
+
+/** The commit that a name below `refs/ostree/` points to, whether it is there or not. */
+export function commitOfRef(repository: Repository, name: string): Checksum | undefined {
+  const target = streamOfRef(repository, name);
+  return target === undefined ? undefined : commitOfStreamName(target);
 }
 
 const LIST_HINT = "`cfsctl ostree images` lists the names";

@@ -79,6 +79,19 @@ function partOf(paths: readonly string[]): Part {
   return top;
 }
 
+/** What is wanted of an entry of a directory of which a part is wanted; undefined when it is nothing. */
+export function partOfEntry(part: Part, name: ByteString): Part | undefined {
+  return part === "all" ? "all" : part.entries.get(name);
+}
+
+/** @throws CfsError NotFound when something that is wanted of a directory is not among what was found. */
+export function expectEntries(part: Part, isFound: (name: ByteString) => boolean): void {
+  if (part === "all") return;
+  for (const name of part.entries.keys()) {
+    if (!isFound(name)) throw new CfsError("NotFound", `the commit has no ${part.path}/${display(name)}`);
+  }
+}
+
 /**
  * The entries of a directory that are wanted.
  * @throws CfsError NotFound when one of them is not there
@@ -87,18 +100,14 @@ export function selectEntries(
   { files, directories }: DirTree,
   part: Part,
 ): { readonly files: readonly FileEntry[]; readonly directories: readonly WantedDirectory[] } {
-  if (part === "all")
-    return { files, directories: directories.map((entry) => ({ ...entry, part: "all" as const })) };
   const found = {
-    files: files.filter(({ name }) => part.entries.get(name) === "all"),
+    files: files.filter(({ name }) => partOfEntry(part, name) === "all"),
     directories: directories.flatMap((entry): WantedDirectory[] => {
-      const wanted = part.entries.get(entry.name);
+      const wanted = partOfEntry(part, entry.name);
       return wanted === undefined ? [] : [{ ...entry, part: wanted }];
     }),
   };
   const names = new Set([...found.files, ...found.directories].map(({ name }) => name));
-  for (const name of part.entries.keys()) {
-    if (!names.has(name)) throw new CfsError("NotFound", `the commit has no ${part.path}/${display(name)}`);
-  }
+  expectEntries(part, (name) => names.has(name));
   return found;
 }

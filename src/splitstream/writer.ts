@@ -53,6 +53,16 @@ export class SplitstreamWriter {
     return this.#objects.indexOf(id);
   }
 
+  /** As `addObject`, for the object whose digest begins at `offset` of `bytes`. */
+  addObjectBytes(bytes: Buffer<ArrayBufferLike>, offset: number): number {
+    return this.#objects.indexOfBytes(bytes, offset);
+  }
+
+  /** The digests of all objects that are referred to, one after the other. */
+  objectRefs(): Buffer<ArrayBuffer> {
+    return this.#objects.bytes();
+  }
+
   inline(bytes: Uint8Array<ArrayBufferLike>): void {
     if (bytes.length === 0) return;
     this.#pending.append(bytes);

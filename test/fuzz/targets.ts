@@ -18,7 +18,6 @@ import { bspatch } from "../../src/ostree/delta/bspatch.ts";
 import { memoryRange } from "../../src/ostree/delta/byte-range.ts";
 import { countOperations } from "../../src/ostree/delta/count-operations.ts";
 import { readSuperblock } from "../../src/ostree/delta/superblock.ts";
-import { readDirTreeRows } from "../../src/ostree/dirtree-reader.ts";
 import { archiveHeaderLength, parseArchiveHeader } from "../../src/ostree/file-header.ts";
 import { readGVariant, writeGVariant } from "../../src/ostree/gvariant.ts";
 import { parseCommit, parseDirMeta, parseDirTree } from "../../src/ostree/objects.ts";
@@ -247,7 +246,6 @@ const gvariant: Target = {
       parseCommit,
       parseDirTree,
       parseDirMeta,
-      readDirTreeRows,
       parseSummary,
       parseDeltaIndex,
       archiveHeaderLength,

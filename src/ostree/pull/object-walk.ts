@@ -1,7 +1,7 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { type Checksum, computeChecksum } from "../checksum.ts";
 import type { CommitStreamWriter } from "../commit-stream-writer.ts";
-import type { ObjectLookup, StoredObject } from "../commit-table.ts";
+import { CommitTable, type ObjectLookup, type StoredObject } from "../commit-table.ts";
 import {
   type Commit,
   type DirTree,
@@ -14,6 +14,7 @@ import {
 } from "../objects.ts";
 import type { OstreeSource } from "../source.ts";
 import { type Part, type Subpaths, selectEntries } from "../subpaths.ts";
+import { SharedObjects } from "./shared-objects.ts";
 
 /** Of all metadata of a commit: a real one with a million files has a tenth of it. */
 const MAX_TOTAL_SIZE = 1024 * 1024 * 1024;
@@ -44,9 +45,10 @@ export class ObjectWalk {
   readonly #source: OstreeSource;
   readonly #objects: CommitStreamWriter;
   readonly #options: WalkOptions;
-  /** Each object once, whether it is there already or not. */
+  /** Each object once, except for what was there already in a table. */
   readonly #types = new Map<Checksum, ObjectType>();
   readonly #stack: Wanted[] = [];
+  readonly #shared = new Map<CommitTable, SharedObjects>();
   #fetched = 0;
   #bytes = 0;
 
@@ -79,6 +81,7 @@ export class ObjectWalk {
     if (subpaths === undefined) this.#want("dirtree", commit.rootTree);
     else await this.#descend(commit.rootTree, subpaths.top);
     await this.#workOff();
+    for (const { table, types } of this.#shared.values()) this.#objects.addMarked(table, types);
   }
 
   /** Wants the parts of a directory, and adds the directories that lead there. */
@@ -191,16 +194,30 @@ export class ObjectWalk {
       if (known === type) return;
       throw new CfsError("Corrupt", `the object ${checksum} can't be a ${known} and a ${type}`);
     }
-    this.#types.set(checksum, type);
-    const stored = this.#inBases(type, checksum);
-    if (type === "file") {
-      if (stored === undefined) this.#options.onFile(checksum);
-      else this.#objects.add(checksum, stored.data, stored.external);
-    } else if (stored === undefined) {
-      this.#stack.push({ type, checksum });
-    } else {
-      this.#take(type, checksum, stored.data);
+    for (const base of this.#options.bases) {
+      if (base instanceof CommitTable) {
+        if (this.#sharedWith(base).take(type, checksum)) return;
+        continue;
+      }
+      const stored = findIntact(base, type, checksum);
+      if (stored === undefined) continue;
+      this.#types.set(checksum, type);
+      if (type === "file") this.#objects.add(checksum, stored.data, stored.external);
+      else this.#take(type, checksum, stored.data);
+      return;
     }
+    this.#types.set(checksum, type);
+    if (type === "file") this.#options.onFile(checksum);
+    else this.#stack.push({ type, checksum });
+  }
+
+  #sharedWith(table: CommitTable): SharedObjects {
+    let shared = this.#shared.get(table);
+    if (shared === undefined) {
+      shared = new SharedObjects(table, (type, checksum) => this.#want(type, checksum));
+      this.#shared.set(table, shared);
+    }
+    return shared;
   }
 
   /** What a base has, unless it is damaged. */
@@ -208,11 +225,17 @@ export class ObjectWalk {
     const { bases } = this.#options;
     // Of a commit that is pulled in part, a directory may be asked for again as a whole.
     for (const base of type === "dirtree" ? [this.#objects, ...bases] : bases) {
-      const found = base.find(checksum);
-      if (found !== undefined && (type === "file" || computeChecksum(found.data) === checksum)) return found;
+      const found = findIntact(base, type, checksum);
+      if (found !== undefined) return found;
     }
     return undefined;
   }
+}
+
+function findIntact(base: ObjectLookup, type: ObjectType, checksum: Checksum): StoredObject | undefined {
+  const found = base.find(checksum);
+  const isIntact = found !== undefined && (type === "file" || computeChecksum(found.data) === checksum);
+  return isIntact ? found : undefined;
 }
 
 function invalidChecksum(type: MetadataType, expected: Checksum, found: Checksum): string {

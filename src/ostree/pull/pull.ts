@@ -12,6 +12,7 @@ import { commitRefName } from "../names.ts";
 import type { Commit } from "../objects.ts";
 import type { OstreeSource } from "../source.ts";
 import {
+  commitOfRef,
   hasContent,
   isCompleteLinked,
   MissingContent,
@@ -87,10 +88,12 @@ export async function pullCommit(
   const progress = options.progress ?? silentProgress;
   const bases: StoredCommit[] = [];
   if (baseName !== undefined) bases.push(openNamedCommit(repository, baseName));
-  for (const base of options.bases ?? []) {
+  const addBase = (base: Checksum | undefined) => {
+    if (base === undefined || bases.some((there) => there.commit === base)) return;
     const found = tolerate(progress, () => openCommit(repository, base));
     if (found !== undefined) bases.push(found);
-  }
+  };
+  for (const base of options.bases ?? []) addBase(base);
   // Where there is a stream of all of it, that is mended.
   let subpaths = isCompleteLinked(repository, commit) ? undefined : options.subpaths;
   for (const open of [openCompleteCommit, openPartialCommit]) {
@@ -108,8 +111,7 @@ export async function pullCommit(
     }
     bases.push(present);
   }
-  const previous = ref === undefined ? undefined : tolerate(progress, () => commitOfRef(repository, ref));
-  if (previous !== undefined) bases.push(previous);
+  if (ref !== undefined) addBase(commitOfRef(repository, ref));
   try {
     return await fetchCommit(repository, source, commit, { ...options, subpaths, bases, trustBases: true });
   } catch (error) {
@@ -152,15 +154,6 @@ function keepSignatures(
   progress: Progress,
 ): void {
   if (found !== undefined) tolerate(progress, () => storeDetachedMetadata(repository, commit, found));
-}
-
-function commitOfRef(repository: Repository, name: string): StoredCommit | undefined {
-  try {
-    return openNamedCommit(repository, name);
-  } catch (error) {
-    if (error instanceof CfsError && error.kind === "NotFound") return undefined;
-    throw error;
-  }
 }
 
 /** The report on a commit that is there with all that belongs to it; undefined when something has to be made anew. */
@@ -237,8 +230,9 @@ async function fetchCommit(
         await options.onCommit?.(object);
         signatures = findSignatures(source, commit, progress);
         const { parent } = object;
-        const found = parent && tolerate(progress, () => openCommit(repository, parent));
-        if (found) bases.push(lookup(found));
+        if (parent === undefined || options.bases.some((base) => base.commit === parent)) return;
+        const found = tolerate(progress, () => openCommit(repository, parent));
+        if (found !== undefined) bases.push(lookup(found));
       },
     });
     try {

@@ -4,11 +4,10 @@ import type { Repository } from "../../repository/repository.ts";
 import type { Checksum } from "../checksum.ts";
 import type { ObjectLookup } from "../commit-table.ts";
 import { pullWithDelta } from "../delta/pull-delta.ts";
-import { commitOfStreamName } from "../names.ts";
 import { type PullOptions, type PullReport, pullCommit } from "../pull/pull.ts";
 import { listCompleteCommits } from "../resolve.ts";
 import type { OstreeSource } from "../source.ts";
-import { openCompleteCommit, streamOfRef } from "../stored-commit.ts";
+import { commitOfRef, openCompleteCommit } from "../stored-commit.ts";
 import { findDelta, type LocalCommits } from "./remote-delta.ts";
 import type { RemoteRepository } from "./remote-repository.ts";
 
@@ -57,8 +56,7 @@ function mayDoWithout(error: unknown): boolean {
 
 function localCommits(repository: Repository, { ref, baseName, bases = [] }: PullOptions): LocalCommits {
   const named = [ref, baseName].flatMap((name) => {
-    const stream = name === undefined ? undefined : streamOfRef(repository, name);
-    return (stream === undefined ? undefined : commitOfStreamName(stream)) ?? [];
+    return (name === undefined ? undefined : commitOfRef(repository, name)) ?? [];
   });
   const complete = new Set(listCompleteCommits(repository));
   const useful = [...new Set([...named, ...bases])].filter((commit) => complete.has(commit));
