@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { fromText } from "../bytes.ts";
 import type { FormatVersion } from "../erofs/format.ts";
 import { dropOwnMarkers } from "../erofs/own-markers.ts";
-import { writeImage } from "../erofs/writer.ts";
+import { PreparedImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFMT, S_IFREG } from "../mode.ts";
 import { NewFile } from "../oci/push/new-file.ts";
@@ -27,7 +27,7 @@ import type { Directory } from "../tree/model.ts";
 import { dropDevices, dropTimes, separateHardLinks } from "../tree/plain.ts";
 import { keepXattrs } from "../tree/transform.ts";
 import { SHA256 } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
+import { VerityHasher } from "../verity/merkle.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 
@@ -66,10 +66,18 @@ export async function mkcomposefs(
   if (!isDumpfile || dialect.filtersDumpfiles) filterTree(root, args);
   const version = dialect.version(root, given);
   if (dialect.replacesMarkers) dropOwnMarkers(root, version);
-  const image = writeImage(root, version, SHA256);
-  if (output === STDOUT) out.bytes(image);
-  else if (output !== undefined) writeImageFile(output, image);
-  if (output === undefined || args.flag("print-digest")) out.line(fsVerityDigest(image, SHA256));
+  const image = new PreparedImage(root, version, SHA256);
+  const wantsDigest = output === undefined || args.flag("print-digest");
+  const hasher = wantsDigest ? new VerityHasher(SHA256) : undefined;
+  const writeTo = (take: (piece: Uint8Array) => void) =>
+    image.write((piece) => {
+      hasher?.update(piece);
+      take(piece);
+    });
+  if (output === undefined) writeTo(() => {});
+  else if (output === STDOUT) writeTo((piece) => out.bytes(piece));
+  else writeImageFile(output, writeTo);
+  if (hasher !== undefined) out.line(hasher.digest());
 }
 
 /** Where the image goes; undefined when only its digest is wanted. */
@@ -146,16 +154,16 @@ function storeIn(directory: Fd): ObjectStoreHandle {
 }
 
 /** Regular files are replaced when the image is complete; anything else, such as a pipe, is written to. */
-function writeImageFile(path: string, image: Uint8Array): void {
+function writeImageFile(path: string, writeTo: (take: (piece: Uint8Array) => void) => void): void {
   const status = emptyStatus();
   const exists = tryFstatat(AT_FDCWD, fromText(path), status) >= 0;
   if (exists && (status.mode & S_IFMT) !== S_IFREG) {
     using file = open(path, O_WRONLY);
-    writeAll(file.fd, image, path);
+    writeTo((piece) => writeAll(file.fd, piece, path));
     return;
   }
   using directory = open(dirname(path), O_RDONLY | O_DIRECTORY);
   using file = new NewFile(directory);
-  writeAll(file.fd, image, path);
+  writeTo((piece) => writeAll(file.fd, piece, path));
   file.place(fromText(basename(path)));
 }

@@ -1,3 +1,4 @@
+import type { ByteString } from "../bytes.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../mode.ts";
 import type { Content } from "../tree/model.ts";
 import {
@@ -12,40 +13,44 @@ import {
 } from "./format.ts";
 import type { InodeXattrs } from "./inode-xattrs.ts";
 import type { Layout } from "./layout.ts";
+import type { Placement } from "./placement.ts";
 import type { ImagePlan } from "./plan.ts";
+import type { ImageWindow } from "./window.ts";
 
 /** File type bits by dirent file type. */
 const TYPE_BITS = [0, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK];
 
-/** Writes inodes with their xattrs and data into an image, in the order of the plan. */
+/** Writes inodes with their xattrs, and then their data blocks, into an image, in the order of the plan. */
 export class InodeWriter {
+  readonly #window: ImageWindow;
   readonly #out: Buffer<ArrayBuffer>;
   readonly #words: Uint32Array;
   readonly #plan: ImagePlan;
   readonly #xattrs: InodeXattrs;
   readonly #layout: Layout;
-  readonly #nids: Uint32Array;
+  readonly #placement: Placement;
   readonly #version: FormatVersion;
 
   constructor(
-    out: Buffer<ArrayBuffer>,
+    window: ImageWindow,
     plan: ImagePlan,
     xattrs: InodeXattrs,
     layout: Layout,
-    nids: Uint32Array,
+    placement: Placement,
     version: FormatVersion,
   ) {
-    this.#out = out;
-    this.#words = new Uint32Array(out.buffer);
+    this.#window = window;
+    this.#out = window.bytes;
+    this.#words = window.words;
     this.#plan = plan;
     this.#xattrs = xattrs;
     this.#layout = layout;
-    this.#nids = nids;
+    this.#placement = placement;
     this.#version = version;
   }
 
-  /** @param firstBlock byte offset of the first data block. */
-  writeAll(firstBlock: number): void {
+  /** @param firstBlock number of the first data block. */
+  writeInodes(firstBlock: number): void {
     const { order } = this.#plan;
     let block = firstBlock;
     for (let i = 0; i < order.length; i++) {
@@ -53,27 +58,37 @@ export class InodeWriter {
       const xattrSize = this.#xattrs.sizeOf(inode);
       this.#layout.set(inode, xattrSize);
       this.#write(inode, i, xattrSize, block);
-      block += this.#layout.blocks * BLOCK_SIZE;
+      block += this.#layout.blocks;
+    }
+  }
+
+  /** @param firstBlock as above; all before it has been written. */
+  writeBlocks(firstBlock: number): void {
+    let block = firstBlock;
+    for (const inode of this.#placement.blockOwners) {
+      this.#layout.set(inode, this.#xattrs.sizeOf(inode));
+      this.#writeBlocks(inode, block * BLOCK_SIZE);
+      block += this.#layout.blocks;
     }
   }
 
   /**
    * @param index of the inode in the image's order.
-   * @param block byte offset of its data blocks.
+   * @param block number of its first data block.
    */
   #write(inode: number, index: number, xattrSize: number, block: number): void {
     const layout = this.#layout;
     const words = this.#words;
     const { stat } = this.#plan.nodes[inode]!;
-    const nid = this.#nids[inode]!;
+    const nid = this.#placement.nids[inode]!;
     const linkCount = this.#plan.linkCounts[inode]!;
-    const at = nid * SLOT_SIZE;
+    const at = this.#window.at(nid * SLOT_SIZE, layout.metaSize + layout.tail);
     const w = at >> 2;
     const count = xattrSize === 0 ? 0 : 1 + (xattrSize - XATTR_HEADER_SIZE) / 4;
     const mode = TYPE_BITS[this.#plan.fileTypes[inode]!]! | stat.mode;
     words[w] = layout.layout | (layout.extended ? 1 : 0) | (count << 16);
     words[w + 2] = layout.sizeLow;
-    words[w + 4] = this.#uField(block / BLOCK_SIZE);
+    words[w + 4] = this.#uField(block);
     if (layout.extended) {
       words[w + 1] = mode;
       words[w + 3] = layout.sizeHigh;
@@ -98,7 +113,7 @@ export class InodeWriter {
       const xattrsAt = at + (layout.extended ? EXTENDED_INODE_SIZE : COMPACT_INODE_SIZE);
       this.#xattrs.write(this.#out, words, xattrsAt, inode);
     }
-    this.#writeContent(inode, at + layout.metaSize, block);
+    if (layout.tail > 0) this.#writeTail(inode, at + layout.metaSize);
   }
 
   #uField(blockNumber: number): number {
@@ -107,22 +122,38 @@ export class InodeWriter {
     return layout === LAYOUT_CHUNKED ? u | (blockNumber & 0xffff0000) : blockNumber;
   }
 
-  /** @param tail where the inode's own bytes go, behind its xattrs. */
-  #writeContent(inode: number, tail: number, block: number): void {
-    const node = this.#plan.nodes[inode]!;
-    if (node.kind === "directory") this.#writeDirectory(this.#plan.directoryOf[inode]!, tail, block);
-    else if (this.#layout.layout === LAYOUT_CHUNKED) this.#writeChunks(tail, block);
-    else if (this.#layout.tail > 0 || this.#layout.blocks > 0) this.#writeData(node.content, tail, block);
+  /** Writes the data that an inode has behind its xattrs. */
+  #writeTail(inode: number, at: number): void {
+    const plan = this.#plan;
+    const { layout, tail } = this.#layout;
+    const node = plan.nodes[inode]!;
+    if (node.kind === "directory") {
+      const directory = plan.directoryOf[inode]!;
+      const end = plan.firstEntries[directory + 1]!;
+      let entry = plan.firstEntries[directory]!;
+      for (let i = 0; i < plan.blocks[directory]!; i++) entry = plan.blockEnd(entry, end);
+      this.#writeDirents(entry, end, at);
+    } else if (layout === LAYOUT_CHUNKED) {
+      this.#writeHoles(at, tail);
+    } else {
+      const data = dataOf(node.content);
+      this.#out.latin1Write(tail === data.length ? data : data.slice(data.length - tail), at);
+    }
   }
 
-  #writeDirectory(directory: number, tail: number, block: number): void {
-    const { firstEntries, blocks } = this.#plan;
-    const end = firstEntries[directory + 1]!;
-    let entry = firstEntries[directory]!;
-    for (let i = 0; i < blocks[directory]!; i++) {
-      entry = this.#writeDirents(entry, end, block + i * BLOCK_SIZE);
+  /** Writes the data blocks of an inode. @param offset in the image. */
+  #writeBlocks(inode: number, offset: number): void {
+    const plan = this.#plan;
+    const { layout, blocks } = this.#layout;
+    const node = plan.nodes[inode]!;
+    const directory = node.kind === "directory" ? plan.directoryOf[inode]! : 0;
+    let entry = plan.firstEntries[directory]!;
+    for (let i = 0; i < blocks; i++) {
+      const at = this.#window.at(offset + i * BLOCK_SIZE, BLOCK_SIZE);
+      if (node.kind === "directory") entry = this.#writeDirents(entry, plan.firstEntries[directory + 1]!, at);
+      else if (layout === LAYOUT_CHUNKED) this.#writeHoles(at, BLOCK_SIZE);
+      else this.#out.latin1Write(dataOf(node.content).slice(i * BLOCK_SIZE, (i + 1) * BLOCK_SIZE), at);
     }
-    if (entry < end) this.#writeDirents(entry, end, tail);
   }
 
   /**
@@ -131,7 +162,7 @@ export class InodeWriter {
    */
   #writeDirents(start: number, end: number, at: number): number {
     const words = this.#words;
-    const nids = this.#nids;
+    const { nids } = this.#placement;
     const { names, children, fileTypes } = this.#plan;
     const stop = this.#plan.blockEnd(start, end);
     let w = at >> 2;
@@ -149,21 +180,8 @@ export class InodeWriter {
   }
 
   /** All chunks are holes: the data is elsewhere. */
-  #writeChunks(tail: number, block: number): void {
-    const layout = this.#layout;
-    if (layout.blocks > 0) this.#words.fill(0xffffffff, block >> 2, (block + BLOCK_SIZE) >> 2);
-    else this.#words.fill(0xffffffff, tail >> 2, (tail + layout.tail) >> 2);
-  }
-
-  #writeData(content: Content, tail: number, block: number): void {
-    const data = content.type === "symlink" ? content.target : content.type === "inline" ? content.data : "";
-    const inBlocks = data.length - this.#layout.tail;
-    if (inBlocks === 0) {
-      this.#out.latin1Write(data, tail);
-      return;
-    }
-    this.#out.latin1Write(data.slice(0, inBlocks), block);
-    this.#out.latin1Write(data.slice(inBlocks), tail);
+  #writeHoles(at: number, size: number): void {
+    this.#words.fill(0xffffffff, at >> 2, (at + size) >> 2);
   }
 
   /** Most names are so short that calling `latin1Write` takes longer, and joining them leaves strings behind. */
@@ -171,4 +189,9 @@ export class InodeWriter {
     const out = this.#out;
     for (let i = 0; i < name.length; i++) out[at + i] = name.charCodeAt(i);
   }
+}
+
+function dataOf(content: Content): ByteString {
+  if (content.type === "symlink") return content.target;
+  return content.type === "inline" ? content.data : "";
 }

@@ -23,6 +23,8 @@ export interface Placement {
   readonly inodesEnd: number;
   /** Blocks that hold data of inodes. */
   readonly dataBlocks: number;
+  /** The inodes that have such blocks, in the order of the image. */
+  readonly blockOwners: readonly number[];
 }
 
 /**
@@ -39,6 +41,7 @@ export function placeInodes(
   const nids = new Uint32Array(plan.inodeCount);
   let at: number = SUPERBLOCK.end;
   let dataBlocks = 0;
+  const blockOwners: number[] = [];
   for (let i = 0; i < plan.order.length; i++) {
     const inode = plan.order[i]!;
     try {
@@ -50,14 +53,17 @@ export function placeInodes(
     if (version === 2) at = padDepthFirst(at, layout);
     else at = padBreadthFirst(at, layout, plan.fileTypes[inode] === FT_SYMLINK);
     nids[inode] = at / SLOT_SIZE;
-    dataBlocks += layout.blocks;
+    if (layout.blocks > 0) {
+      dataBlocks += layout.blocks;
+      blockOwners.push(inode);
+    }
     at += layout.metaSize + layout.tail;
     // Beyond this no arithmetic on 32-bit integers is safe, and no reader takes the image.
     if (at > MAX_IMAGE_SIZE) {
       throw new CfsError("Unsupported", `image would have more than ${MAX_IMAGE_SIZE} bytes`);
     }
   }
-  return { nids, inodesEnd: roundUp(at, SLOT_SIZE), dataBlocks };
+  return { nids, inodesEnd: roundUp(at, SLOT_SIZE), dataBlocks, blockOwners };
 }
 
 /** Versions 0 and 1: a tail must not cross a block, a symlink as a whole must not where it can be avoided. */

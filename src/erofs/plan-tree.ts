@@ -1,7 +1,7 @@
 import type { ByteString } from "../bytes.ts";
 import { display } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { type Directory, type Leaf, NO_XATTRS, type Node, type Stat } from "../tree/model.ts";
+import { type Directory, type Leaf, leaf, NO_XATTRS, type Node, type Stat } from "../tree/model.ts";
 import { isWhiteout } from "../tree/walk.ts";
 import {
   BLOCK_SIZE,
@@ -9,7 +9,6 @@ import {
   type FormatVersion,
   FT_BLOCK,
   FT_CHAR,
-  FT_DIRECTORY,
   FT_FIFO,
   FT_REGULAR,
   FT_SOCKET,
@@ -17,7 +16,6 @@ import {
   MAX_NAME,
   STUB_NAMES,
 } from "./format.ts";
-import { hashStart, IndexTable } from "./index-table.ts";
 import { breadthFirst, depthFirst, identity, inodePath } from "./order.ts";
 import { ImagePlan, type PlanSize } from "./plan.ts";
 
@@ -31,7 +29,7 @@ const SLASH = 0x2f;
 export function planImage(root: Directory, version: FormatVersion): ImagePlan {
   const size = measureTree(root);
   const plan = new ImagePlan(size);
-  const hardLinked = new Collector(plan, root, version, size.inodes).collect();
+  const hardLinked = new Collector(plan, root, version).collect();
   if (version === 2) plan.order = depthFirst(plan);
   else plan.order = hardLinked ? breadthFirst(plan) : identity(plan.inodeCount);
   return plan;
@@ -60,7 +58,6 @@ class Collector {
   readonly #plan: ImagePlan;
   readonly #root: Directory;
   readonly #version: FormatVersion;
-  readonly #inodes: IndexTable<Node>;
   #hardLinked = false;
   /** The directory that is read, and its next entry. */
   #directory = 0;
@@ -68,11 +65,10 @@ class Collector {
   #sorted = true;
   #lastName: ByteString = "";
 
-  constructor(plan: ImagePlan, root: Directory, version: FormatVersion, capacity: number) {
+  constructor(plan: ImagePlan, root: Directory, version: FormatVersion) {
     this.#plan = plan;
     this.#root = root;
     this.#version = version;
-    this.#inodes = new IndexTable(plan.nodes, capacity);
   }
 
   /** @returns whether there are hard links. */
@@ -140,10 +136,9 @@ class Collector {
       plan.linkCounts[plan.inodeOf[directory]!]!++;
       return this.#addDirectory(node, directory);
     }
-    const next = plan.inodeCount;
-    const inode = this.#inodes.indexOf(node, leafHash(node), next);
-    if (inode === next) {
-      plan.addInode(node, this.#fileTypeOf(node, name, directory));
+    let inode = node.indexIn(plan.nodes);
+    if (inode < 0) {
+      inode = plan.addLeaf(node, this.#fileTypeOf(node, name, directory));
       const { type } = node.content;
       if (type === "external" || type === "external-no-verity" || type === "backed") plan.objectReferences++;
     } else {
@@ -159,7 +154,7 @@ class Collector {
 
   #addDirectory(node: Directory, parent: number): number {
     const plan = this.#plan;
-    const inode = plan.addInode(node, FT_DIRECTORY);
+    const inode = plan.addDirectory(node);
     const directory = plan.directoryCount++;
     plan.directoryOf[inode] = directory;
     plan.inodeOf[directory] = inode;
@@ -190,24 +185,6 @@ class Collector {
   }
 }
 
-/** Of what tells most leaves apart. */
-function leafHash(leaf: Leaf): number {
-  const { content, stat } = leaf;
-  switch (content.type) {
-    case "external":
-    case "external-no-verity":
-      return hashStart(content.id, 8) ^ stat.mtimeNsec;
-    case "backed":
-      return hashStart(content.path, 64) ^ stat.mtimeNsec;
-    case "symlink":
-      return hashStart(content.target, 32) ^ stat.mtimeNsec;
-    case "inline":
-      return hashStart(content.data, 32) ^ stat.mtimeNsec;
-    default:
-      return stat.mtimeNsec;
-  }
-}
-
 /** A root's entries with a whiteout for every object directory's name that is free. */
 function withStubs(root: Directory): Map<ByteString, Node> {
   const entries = new Map(root.entries);
@@ -216,7 +193,7 @@ function withStubs(root: Directory): Map<ByteString, Node> {
   const xattrs = label === undefined ? NO_XATTRS : new Map([[SELINUX, label]]);
   const stat: Stat = { mode: 0o644, uid, gid, mtime, mtimeNsec, xattrs };
   for (const name of STUB_NAMES) {
-    if (!entries.has(name)) entries.set(name, { kind: "leaf", stat, content: { type: "char", rdev: 0n } });
+    if (!entries.has(name)) entries.set(name, leaf(stat, { type: "char", rdev: 0n }));
   }
   return entries;
 }

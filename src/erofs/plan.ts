@@ -1,6 +1,6 @@
 import type { ByteString } from "../bytes.ts";
-import type { Leaf, Node } from "../tree/model.ts";
-import { BLOCK_SIZE, DIRENT_SIZE, FT_REGULAR } from "./format.ts";
+import type { Directory, Leaf, Node } from "../tree/model.ts";
+import { BLOCK_SIZE, DIRENT_SIZE, FT_DIRECTORY, FT_REGULAR } from "./format.ts";
 
 /** Upper bounds, which the columns of a plan are made for. */
 export interface PlanSize {
@@ -65,11 +65,19 @@ export class ImagePlan {
     this.children = new Int32Array(size.entries);
   }
 
-  /** @returns its number. */
-  addInode(node: Node, fileType: number): number {
+  /** @returns the number of its inode, which it knows as its index in `nodes`. */
+  addLeaf(leaf: Leaf, fileType: number): number {
     const inode = this.inodeCount++;
-    this.nodes[inode] = node;
+    leaf.placeIn(this.nodes, inode);
     this.fileTypes[inode] = fileType;
+    return inode;
+  }
+
+  /** @returns the number of its inode. */
+  addDirectory(directory: Directory): number {
+    const inode = this.inodeCount++;
+    this.nodes[inode] = directory;
+    this.fileTypes[inode] = FT_DIRECTORY;
     return inode;
   }
 

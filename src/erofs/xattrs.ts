@@ -17,6 +17,7 @@ import {
   XATTR_INDEX_ACL_DEFAULT,
 } from "./format.ts";
 import { hashStart, IndexTable } from "./index-table.ts";
+import type { ImageWindow } from "./window.ts";
 import { compareFullNames, compareIndexed, XattrName, XattrPair, XattrSet } from "./xattr-pair.ts";
 
 /** What the files of one object refer to instead of having it themselves. */
@@ -278,11 +279,11 @@ export class XattrTable {
     }
   }
 
-  /** Writes the shared table. */
-  writeShared(out: Buffer, words: Uint32Array, at: number): void {
-    let next = at;
+  /** Writes the shared table at `offset` in the image. */
+  writeShared(window: ImageWindow, offset: number): void {
+    let next = offset;
     for (const pair of this.shared) {
-      pair.write(out, words, next);
+      pair.write(window.bytes, window.words, window.at(next, pair.entrySize));
       next += pair.entrySize;
     }
   }

@@ -1,4 +1,4 @@
-import { writeImage } from "../erofs/writer.ts";
+import { PreparedImage } from "../erofs/writer.ts";
 import type { Progress } from "../progress.ts";
 import type { XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
@@ -35,9 +35,10 @@ export async function createImage(
   repository.ensureWritable();
   const { algorithm, objects, erofsVersions } = repository;
   const root = await directoryTree(path, { algorithm, store: objects.handle, ...treeOptions });
-  const images = erofsVersions.map(
-    (version) => objects.storeVerified(writeImage(root, version, algorithm)).id,
-  );
+  const images = erofsVersions.map((version) => {
+    const image = new PreparedImage(root, version, algorithm);
+    return objects.storeStream((write) => image.write(write), "verified").id;
+  });
   for (const id of images.slice(1)) linkImage(repository, id);
   linkImage(repository, images[0]!, ref);
   return images[0]!;

@@ -235,12 +235,14 @@ export class ObjectStore {
     if (file.temporaryName !== undefined) unlinkat(this.#objects(), file.temporaryName);
   }
 
-  /** Stores what `produce` writes, piece by piece. */
-  storeStream(produce: (write: (piece: Uint8Array<ArrayBufferLike>) => void) => void): {
-    id: ObjectId;
-    size: number;
-    created: boolean;
-  } {
+  /**
+   * Stores what `produce` writes, piece by piece.
+   * @param existing verified: an object that is there already is read, and replaced when it is damaged.
+   */
+  storeStream(
+    produce: (write: (piece: Uint8Array<ArrayBufferLike>) => void) => void,
+    existing: "trusted" | "verified" = "trusted",
+  ): { id: ObjectId; size: number; created: boolean } {
     const file = this.begin();
     const hasher = new VerityHasher(this.algorithm);
     try {
@@ -254,7 +256,8 @@ export class ObjectStore {
     }
     const { size } = hasher;
     const id = hasher.digest();
-    return { id, size, created: this.commit(file, id, size) };
+    const replace = existing === "verified" && !this.#isIntact(id, size);
+    return { id, size, created: this.commit(file, id, size, replace) };
   }
 
   /**

@@ -44,10 +44,32 @@ export type Content =
   | { readonly type: "socket" };
 
 /** Anything but a directory. Two entries that hold the same Leaf object are hard links. */
-export interface Leaf {
+export class Leaf {
   readonly kind: "leaf";
   stat: Stat;
   content: Content;
+  #index: number;
+
+  constructor(stat: Stat, content: Content) {
+    this.kind = "leaf";
+    this.stat = stat;
+    this.content = content;
+    this.#index = 0;
+  }
+
+  /** Puts it into a list, and remembers where, in place of where it was put before. */
+  placeIn(list: unknown[], index: number): void {
+    list[index] = this;
+    this.#index = index;
+  }
+
+  /**
+   * Where `placeIn` has put it in this list; -1 when it is not there. Nothing is looked up: numbering the files of a tree
+   * takes no table, whatever the files are.
+   */
+  indexIn(list: readonly unknown[]): number {
+    return list[this.#index] === this ? this.#index : -1;
+  }
 }
 
 export interface Directory {
@@ -64,7 +86,7 @@ export function directory(stat: Stat): Directory {
 }
 
 export function leaf(stat: Stat, content: Content): Leaf {
-  return { kind: "leaf", stat, content };
+  return new Leaf(stat, content);
 }
 
 /** Files up to this size are kept inside images and splitstreams. */

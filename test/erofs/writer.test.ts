@@ -4,7 +4,7 @@ import type { FormatVersion } from "../../src/erofs/format.ts";
 import { writeImage } from "../../src/erofs/writer.ts";
 import { describeError } from "../../src/errors.ts";
 import { parseDumpfile } from "../../src/tree/dumpfile.ts";
-import type { Directory } from "../../src/tree/model.ts";
+import { type Directory, leaf } from "../../src/tree/model.ts";
 import { type Algorithm, SHA256, SHA512 } from "../../src/verity/digest.ts";
 import {
   dumpfileFor,
@@ -135,7 +135,7 @@ describe("what no valid image can hold is refused", () => {
 
   test.each(["", ".", "..", "a/b", "a\0b"])("name %j", (name) => {
     const root = tree("");
-    root.entries.set(name, { kind: "leaf", stat: root.stat, content: { type: "fifo" } });
+    root.entries.set(name, leaf(root.stat, { type: "fifo" }));
     expect(() => writeImage(root, 1, SHA256)).toThrow(/^\/$/);
   });
 });

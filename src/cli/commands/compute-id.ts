@@ -1,5 +1,4 @@
-import { writeImage } from "../../erofs/writer.ts";
-import { fsVerityDigest } from "../../verity/merkle.ts";
+import { imageDigest } from "../../erofs/writer.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";
 import { directoryArgument } from "../directory.ts";
@@ -9,5 +8,5 @@ export async function run(context: Context, args: Arguments): Promise<void> {
   const { root, algorithm } = await directoryArgument(context, args);
   // Whatever the repository's default is: scripts compare this with what others computed without one.
   const version = context.globals.erofsVersion ?? 1;
-  context.out.line(fsVerityDigest(writeImage(root, version, algorithm), algorithm));
+  context.out.line(imageDigest(root, version, algorithm));
 }
