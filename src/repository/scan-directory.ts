@@ -1,7 +1,7 @@
 import { type ByteString, byteString, display, fromText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
-import { DT_DIR, openDirectory, readDirectory } from "../sys/dir.ts";
+import { DT_DIR, type NameMaker, openDirectory, readDirectory } from "../sys/dir.ts";
 import { SysError } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { AT_FDCWD, pathBytes, readlinkat } from "../sys/file.ts";
@@ -18,6 +18,8 @@ import {
   type Stat,
 } from "../tree/model.ts";
 import { FileList } from "./file-list.ts";
+import { FrugalLinkFinder, type LinkFinder, ThoroughLinkFinder } from "./link-finder.ts";
+import { NameCache } from "./name-cache.ts";
 import { StatCache } from "./stat-cache.ts";
 import { deviceOf, UnchangedFile, versionOf } from "./unchanged-file.ts";
 
@@ -61,7 +63,10 @@ interface Frame {
 export function scanDirectory(path: string, options: ScanOptions = {}): ScannedDirectory {
   const top = openDirectory(AT_FDCWD, pathBytes(path), path);
   try {
-    return { ...new Scan(path, top, options).run(), fd: top, [Symbol.dispose]: () => top.close() };
+    const found =
+      new Scan(path, top, options, new FrugalLinkFinder()).run() ??
+      new Scan(path, top, options, new ThoroughLinkFinder()).run()!;
+    return { ...found, fd: top, [Symbol.dispose]: () => top.close() };
   } catch (error) {
     top.close();
     throw withContext(`reading the files of ${display(fromText(path))}`, error);
@@ -74,21 +79,24 @@ class Scan {
   readonly #label: string;
   readonly #options: ScanOptions;
   readonly #status = emptyStatus();
-  /** By device and inode: `st_nlink` tells nothing about the same file being mounted at several places. */
-  readonly #inodes = new Map<number, Map<number | bigint, Leaf>>();
+  readonly #links: LinkFinder;
   readonly #stats = new StatCache();
+  readonly #names = new NameCache();
+  readonly #nameOf: NameMaker = (bytes, start, end) => this.#names.of(bytes, start, end);
   /** Of the directory itself. Files are not asked: on overlayfs they may have another one. */
   #device: number | undefined;
   #entryCount = 0;
 
-  constructor(path: string, top: Fd, options: ScanOptions) {
+  constructor(path: string, top: Fd, options: ScanOptions, links: LinkFinder) {
     this.#label = path.replace(/\/+$/, "");
     this.#top = top;
     this.#options = options;
+    this.#links = links;
     this.#files = new FileList(this.#label);
   }
 
-  run(): Pick<ScannedDirectory, "root" | "files" | "entryCount"> {
+  /** Undefined when files were taken for several that are one. */
+  run(): Pick<ScannedDirectory, "root" | "files" | "entryCount"> | undefined {
     const top = this.#visit(this.#top, "");
     const stack = [top];
     try {
@@ -113,6 +121,7 @@ class Scan {
     } finally {
       for (const { fd } of stack) this.#close(fd);
     }
+    if (this.#links.hasMissed) return undefined;
     return { root: top.node, files: this.#files, entryCount: this.#entryCount };
   }
 
@@ -139,7 +148,7 @@ class Scan {
     const frame = { fd, path, node, pending };
     if (this.#options.emptied?.includes(path) || this.#isElsewhere(status)) return frame;
     this.#files.enter(path);
-    for (const { name, type } of readDirectory(fd)) {
+    for (const { name, type } of readDirectory(fd, this.#nameOf)) {
       const child = type === DT_DIR ? undefined : this.#leaf(frame, name);
       if (child === undefined) pending.push(name);
       else node.entries.set(name, child);
@@ -162,14 +171,7 @@ class Scan {
     if (result < 0) throw new SysError(-result, "statx", label());
     if ((status.mode & S_IFMT) === S_IFDIR) return undefined;
 
-    const device = deviceOf(status);
-    let inodes = this.#inodes.get(device);
-    if (inodes === undefined) {
-      inodes = new Map();
-      this.#inodes.set(device, inodes);
-    }
-    const inode = status.largeIno ?? status.ino;
-    const known = inodes.get(inode);
+    const known = this.#links.find(status);
     if (known !== undefined) return known;
 
     const stat = this.#stat(status, fd.fd, name, label);
@@ -184,7 +186,7 @@ class Scan {
         isFile ? readInline(fd.fd, name, status, label) : content(fd.fd, name, status, label),
       );
     }
-    inodes.set(inode, found);
+    this.#links.add(status, found);
     return found;
   }
 

@@ -43,8 +43,13 @@ function readRecords(fd: Fd): number {
   }
 }
 
+/** Makes a name of bytes, which are overwritten later. */
+export type NameMaker = (bytes: Buffer, start: number, end: number) => ByteString;
+
+const newName: NameMaker = (bytes, start, end) => bytes.latin1Slice(start, end);
+
 /** The next entries, without `.` and `..`; an empty list only at the end. */
-function nextBatch(fd: Fd): DirEntry[] {
+function nextBatch(fd: Fd, nameOf: NameMaker): DirEntry[] {
   const batch: DirEntry[] = [];
   while (batch.length === 0) {
     const length = readRecords(fd);
@@ -52,7 +57,7 @@ function nextBatch(fd: Fd): DirEntry[] {
     for (let at = 0; at < length; ) {
       const next = at + direntBytes.readUInt16LE(at + 16);
       const type = direntBytes[at + 18]!;
-      const name = direntBytes.latin1Slice(at + 19, direntBytes.indexOf(0, at + 19));
+      const name = nameOf(direntBytes, at + 19, direntBytes.indexOf(0, at + 19));
       if (name !== "." && name !== "..") batch.push({ name, type });
       at = next;
     }
@@ -76,12 +81,13 @@ export function visitNames(fd: Fd, visit: (bytes: Uint8Array, start: number) => 
 /**
  * Walks an open directory from its beginning, in the file system's order. Several walks may be under way at a time
  * as long as each has a descriptor of its own.
+ * @param nameOf for who has many of these names already.
  */
-export function* readDirectory(fd: Fd): Generator<DirEntry, void, void> {
+export function* readDirectory(fd: Fd, nameOf: NameMaker = newName): Generator<DirEntry, void, void> {
   check(syscall(NR.lseek, fd.fd, 0, 0), "lseek", fd.path);
   const status = emptyStatus();
   for (;;) {
-    const batch = nextBatch(fd);
+    const batch = nextBatch(fd, nameOf);
     if (batch.length === 0) return;
     for (const entry of batch) {
       if (entry.type !== DT_UNKNOWN) {

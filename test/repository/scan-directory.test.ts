@@ -204,6 +204,21 @@ testNeeding("root", { tool: "mount" })("directories of other file systems can be
   }
 });
 
+testNeeding("root", { tool: "mount" })("a directory that is mounted twice has the same files", () => {
+  using dir = tempDir();
+  mkdirSync(dir.join("a"));
+  mkdirSync(dir.join("b"));
+  writeFileSync(dir.join("a/file"), "here");
+  const mounted = Bun.spawnSync(["mount", "--bind", dir.join("a"), dir.join("b")]);
+  if (!mounted.success) return console.log(`skipped: nothing can be mounted here: ${mounted.stderr}`);
+  try {
+    using scanned = scanDirectory(dir.path);
+    expect(lookup(scanned.root, "b/file")).toBe(lookup(scanned.root, "a/file"));
+  } finally {
+    Bun.spawnSync(["umount", dir.join("b")]);
+  }
+});
+
 describe("what changes between being found and being read", () => {
   const changes: [string, (file: string, dir: TempDir) => void][] = [
     ["the size", (file) => truncateSync(file, 99)],
