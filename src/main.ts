@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
-import { restartWithoutLastTier } from "./cli/compiler-tiers.ts";
 import { isCompletionRequest } from "./cli/completion/request.ts";
+import { restartWithEngineOptions } from "./cli/engine-options.ts";
 import { programName } from "./cli/program-name.ts";
 import { versionLine } from "./cli/version.ts";
 
@@ -17,7 +17,7 @@ if (name === "cfsctl" && isCompletionRequest()) {
   process.exit(answerShell(words));
 }
 
-restartWithoutLastTier(name, words);
+restartWithEngineOptions(name, words);
 const { runProgram } = await import("./cli/run.ts");
 const { programNamed } = await import("./cli/personalities.ts");
 await runProgram(programNamed(name), words);
