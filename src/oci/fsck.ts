@@ -1,5 +1,8 @@
+import { fromText } from "../bytes.ts";
 import { CfsError, describeError } from "../errors.ts";
 import { lookUpImage } from "../repository/images.ts";
+import { linkTarget } from "../repository/links.ts";
+import { REFS } from "../repository/names.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream, openStreamObject } from "../repository/streams.ts";
 import { CONTENT_CONFIG, CONTENT_MANIFEST } from "../splitstream/format.ts";
@@ -14,7 +17,7 @@ import { isLinked } from "./repair.ts";
 import { sealsOf } from "./seal.ts";
 import { readStoredIndex } from "./stored-index.ts";
 import { blobRef, blobStream, configRef, configStream, layerStream, manifestStream } from "./streams.ts";
-import { encodeTag, listTags, lookUpTag } from "./tags.ts";
+import { encodeTag, listTags, lookUpTag, tagRef } from "./tags.ts";
 
 export interface OciFsckReport {
   imagesChecked: number;
@@ -69,6 +72,8 @@ export function checkImages(
   const names = name === undefined ? listTags(repository).map((tag) => tag.name) : [name];
   const referrers = listReferrers(repository);
   for (const tag of names) {
+    // Another process may have removed it since it was listed.
+    if (name === undefined && !hasTag(repository, tag)) continue;
     const check = new ImageCheck(repository, tag, referrers, options);
     const digest = name?.replace(/^@/, "") ?? "";
     if (isDigest(digest) && lookUpTag(repository, tag) === undefined) check.manifest(digest);
@@ -78,6 +83,11 @@ export function checkImages(
     report.faults.push(...check.faults);
   }
   return report;
+}
+
+/** Whether there is such a tag, whatever it points to. */
+function hasTag({ dir }: Repository, name: string): boolean {
+  return linkTarget(dir.fd, fromText(`streams/${REFS}/${tagRef(name)}`)) !== undefined;
 }
 
 type Referrers = ReturnType<typeof listReferrers>;

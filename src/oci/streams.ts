@@ -3,7 +3,7 @@ import type { OciDigest } from "./digest.ts";
 // Names of the streams that make up an image. The digest is part of the name in its full form, colon included.
 export const MANIFEST_PREFIX = "oci-manifest-";
 export const INDEX_PREFIX = "oci-index-";
-const CONFIG_PREFIX = "oci-config-";
+export const CONFIG_PREFIX = "oci-config-";
 export const LAYER_PREFIX = "oci-layer-";
 const BLOB_PREFIX = "oci-blob-";
 

@@ -251,8 +251,8 @@ class Check {
   /** For gc, and whoever lists refs, one that leads elsewhere leads nowhere. */
   #refTarget(link: LinkName): void {
     const path = [link.category, ...link.name.split("/")];
-    const target = linkTarget(this.#repository.dir.fd, path.join("/")) ?? "";
-    if (entryOfRef(path, target) !== undefined) return;
+    const target = linkTarget(this.#repository.dir.fd, path.join("/"));
+    if (target === undefined || entryOfRef(path, target) !== undefined) return;
     this.#report("ref-target-invalid", link, {
       detail: `it leads to '${display(target)}', which is no entry`,
     });
@@ -261,6 +261,8 @@ class Check {
   #follow(directory: Fd, name: ByteString, link: LinkName): "ok" | "broken" | "unknown" {
     const result = tryAccessat(directory.fd, name, 0);
     if (result === 0) return "ok";
+    // Another process may have removed it since it was listed.
+    if (result === -ENOENT && linkTarget(directory.fd, name) === undefined) return "unknown";
     if (result === -ENOENT) {
       this.#report("broken-symlink", link, { object: this.#objectNamedBy(directory, name) });
       this.report.brokenLinks++;

@@ -6,6 +6,8 @@ import { makeSampleRepository, type SampleRepository, snapshot } from "./sample-
 
 /** More of them: DAMAGES=1000. */
 const COUNT = Number(process.env.DAMAGES ?? 20);
+/** Seeds that have shown something, and the first ones. */
+const SEEDS = [362, 606, ...Array.from({ length: COUNT }, (_, i) => i + 1)];
 const REFERENCE = findReference();
 if (REFERENCE === undefined) console.log("skipped: how much composefs-rs finds: needs the reference");
 
@@ -24,7 +26,7 @@ describe.each(["sha256", "sha512"] as const)("a repository of %s with random dam
     "is found damaged, with exactly the refs that are affected; gc keeps what is needed; repair makes it whole",
     async () => {
       const pristine = snapshot(sample.path);
-      for (let seed = 1; seed <= COUNT; seed++)
+      for (const seed of new Set(SEEDS))
         outcomes.push(await damageAndRepair(sample, pristine, seed, REFERENCE));
       const failed = outcomes.filter(({ faults }) => faults.length > 0);
       expect(failed.map(({ seed, damages, faults }) => ({ seed, damages, faults }))).toEqual([]);
