@@ -74,6 +74,9 @@ export class CommitStreamWriter implements ObjectLookup {
    * @param marks of those objects is not 0.
    */
   addMarked(table: CommitTable, marks: Uint8Array): void {
+    const count = marks.reduce((sum, mark) => (mark === 0 ? sum : sum + 1), 0);
+    this.#checksums.reserve(count);
+    this.#externals.reserve(Math.min(count, table.objects.length));
     for (let i = 0; i < table.length; i++) {
       if (marks[i] === 0) continue;
       const { length } = this;
@@ -123,6 +126,7 @@ export class CommitStreamWriter implements ObjectLookup {
     const words = new Uint32Array(table.buffer, table.byteOffset, dataStart / 4);
     const checksums = this.#checksums.bytes();
     const externals = this.#externals.bytes();
+    writer.reserveObjects(this.#externals.length);
     let offset = 0;
     let entry = (CHECKSUMS_AT + CHECKSUM_SIZE * count) / 4;
     for (let position = 0; position < count; position++) {

@@ -114,6 +114,7 @@ export class WorkerPool implements AsyncDisposable {
   /** Ends the threads and waits until their memory is free. */
   async [Symbol.asyncDispose](): Promise<void> {
     const threads = this.#threads.splice(0);
+    if (threads.length === 0) return;
     for (const { worker } of threads) worker.terminate();
     await Promise.all(threads.map(({ closed }) => closed));
     // Until the next turn of the event loop the last messages are kept, and with them the memory that they share.

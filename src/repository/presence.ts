@@ -32,6 +32,7 @@ export class ObjectChecklist {
 
   /** @param digests one after the other. */
   addAll(digests: Buffer<ArrayBufferLike>): void {
+    this.#wanted.reserve(digests.length / this.#size);
     for (let at = 0; at < digests.length; at += this.#size) this.add(digests, at);
   }
 

@@ -47,16 +47,26 @@ export class DigestTable {
     return index === EMPTY ? this.#add(slot, bytes, offset) : index;
   }
 
+  /** Makes room for so many more. */
+  reserve(count: number): void {
+    const wanted = this.#length + count;
+    if (wanted * this.#size > this.#digests.length) this.#enlarge(wanted);
+    if (wanted * 2 > this.#slots.length) this.#spread(2 ** Math.ceil(Math.log2(wanted * 2)));
+  }
+
   /** The slot where the digest is, or where it would go. */
   #slotOf(bytes: Buffer<ArrayBufferLike>, offset: number): number {
     const size = this.#size;
+    const digests = this.#digests;
     const mask = this.#slots.length - 1;
     let slot = bytes.readUInt32LE(offset) & mask;
     for (;;) {
       const index = this.#slots[slot]!;
       if (index === EMPTY) return slot;
-      if (bytes.compare(this.#digests, index * size, (index + 1) * size, offset, offset + size) === 0)
-        return slot;
+      const at = index * size;
+      // What only lies in the same slot differs here as a rule: no native function need be called.
+      const isLikely = bytes[offset + 4] === digests[at + 4] && bytes[offset + 5] === digests[at + 5];
+      if (isLikely && bytes.compare(digests, at, at + size, offset, offset + size) === 0) return slot;
       slot = (slot + 1) & mask;
     }
   }
@@ -70,19 +80,23 @@ export class DigestTable {
     const size = this.#size;
     const index = this.#length++;
     const at = index * size;
-    if (at === this.#digests.length) {
-      const larger = Buffer.alloc(this.#digests.length * 2);
-      larger.set(this.#digests);
-      this.#digests = larger;
-    }
+    if (at === this.#digests.length) this.#enlarge(index * 2);
     bytes.copy(this.#digests, at, offset, offset + size);
     this.#slots[slot] = index;
-    if (this.#length * 2 > this.#slots.length) this.#grow();
+    if (this.#length * 2 > this.#slots.length) this.#spread(this.#slots.length * 2);
     return index;
   }
 
-  #grow(): void {
-    const slots = new Int32Array(this.#slots.length * 2).fill(EMPTY);
+  /** @param count of digests that there is to be room for. */
+  #enlarge(count: number): void {
+    const larger = Buffer.alloc(count * this.#size);
+    larger.set(this.#digests);
+    this.#digests = larger;
+  }
+
+  /** @param count of slots. */
+  #spread(count: number): void {
+    const slots = new Int32Array(count).fill(EMPTY);
     const mask = slots.length - 1;
     for (let index = 0; index < this.#length; index++) {
       let slot = this.#digests.readUInt32LE(index * this.#size) & mask;

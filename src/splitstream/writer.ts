@@ -53,6 +53,11 @@ export class SplitstreamWriter {
     return this.#objects.indexOf(id);
   }
 
+  /** Makes room for references to so many more objects. */
+  reserveObjects(count: number): void {
+    this.#objects.reserve(count);
+  }
+
   /** As `addObject`, for the object whose digest begins at `offset` of `bytes`. */
   addObjectBytes(bytes: Buffer<ArrayBufferLike>, offset: number): number {
     return this.#objects.indexOfBytes(bytes, offset);

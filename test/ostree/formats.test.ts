@@ -21,7 +21,7 @@ import {
   parseDirTree,
 } from "../../src/ostree/objects.ts";
 import { memorySource, SplitstreamReader } from "../../src/splitstream/reader.ts";
-import { algorithmOf } from "../../src/verity/digest.ts";
+import { algorithmOf, type ObjectId } from "../../src/verity/digest.ts";
 import { PROJECT } from "../support/project.ts";
 
 const FIXTURES = join(PROJECT, "fixtures/ostree");
@@ -81,6 +81,30 @@ describe.each(["sha256", "sha512"] as const)("commit streams of composefs-rs, %s
     const finished = writer.finish(table.commit);
     expect(Buffer.compare(finished.table.bytes, content)).toBe(0);
     expect(Buffer.compare(finished.withImage(reader.namedRefs.get(IMAGE_REF)!), bytes)).toBe(0);
+  });
+
+  test("what is taken from other commits is the same as what is added", () => {
+    const file = (i: number) => new Uint8Array(Buffer.alloc(1000, `file ${i} `));
+    const checksums = Array.from({ length: 300 }, (_, i) => computeChecksum(file(i)));
+    const id = (i: number) => checksums[i]!.repeat(algorithm.size / 32) as ObjectId;
+    const write = (all: number[], bases: readonly { table: CommitTable; marks: Uint8Array }[]) => {
+      const writer = new CommitStreamWriter(algorithm);
+      writer.add(checksums[0]!, file(0));
+      for (const { table, marks } of bases) writer.addMarked(table, marks);
+      for (const i of all) writer.add(checksums[i]!, file(i), i % 3 === 0 ? id(i) : undefined);
+      return writer.finish(checksums[0]!);
+    };
+    const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+    const [first, second] = [write(numbers(1, 200), []).table, write(numbers(100, 290), []).table];
+    const mark = (table: CommitTable, isMarked: (i: number) => boolean) =>
+      Uint8Array.from({ length: table.length }, (_, i) => (isMarked(i) ? 3 : 0));
+    const bases = [
+      { table: first, marks: mark(first, () => true) },
+      { table: second, marks: mark(second, (i) => i % 2 === 0) },
+    ];
+    const whole = write(numbers(1, 300), []);
+    const shared = write(numbers(1, 300), bases);
+    expect(Buffer.compare(shared.withoutImage(), whole.withoutImage())).toBe(0);
   });
 
   test("files have headers that are written as they were", () => {

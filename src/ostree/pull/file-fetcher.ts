@@ -30,6 +30,8 @@ export interface FileFetcherOptions {
 const BATCH_FILES = 48;
 /** One to work on and one to go on with; besides, one is being filled. */
 const BUNDLES_PER_THREAD = 2;
+/** As many must be wanted before others are started while it is still being found out what is needed. */
+const START_FILES = 256;
 /** The thread that sees to the others comes back from its own work after so many files. */
 const OWN_FILES = 16;
 /** What this thread does alone in this time is not worth starting others. */
@@ -80,7 +82,7 @@ export class FileFetcher implements AsyncDisposable {
     this.#waiting.push(checksum);
     const { files } = this.#source;
     if (files.kind === "remote") this.#fetchMore(files);
-    else if (this.#waiting.length >= BATCH_FILES) this.#feed();
+    else if (this.#waiting.length >= START_FILES) this.#feed();
   }
 
   /** Waits until all files are stored. @throws what went wrong first. */
