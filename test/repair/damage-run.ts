@@ -1,5 +1,7 @@
 import { rmSync } from "node:fs";
 import { CfsError } from "../../src/errors.ts";
+import { referrerCondition } from "../../src/oci/referrers.ts";
+import { detachedMetadataCondition } from "../../src/ostree/detached-metadata.ts";
 import { checkDeep } from "../../src/repair/check.ts";
 import { RepositorySource } from "../../src/repair/object-source.ts";
 import { repairRepository } from "../../src/repair/repair.ts";
@@ -81,24 +83,37 @@ export async function damageAndRepair(
   return { seed, damages, found, foundDeep, foundByReference, faults };
 }
 
-/** Garbage collection must not remove anything that a ref needs which is still there. */
+/**
+ * Garbage collection must not remove anything that a ref needs which is still there, and nothing but what a dry run
+ * says.
+ */
 function collect(path: string, { refs, needs }: SampleRepository): string[] {
   const before = new Set(listRepository(path));
+  const gone = () => {
+    const left = new Set(listRepository(path));
+    return [...before].filter((name) => !left.has(name));
+  };
+  const options = {
+    checkRoot,
+    condition: (ref: string) => referrerCondition(ref) ?? detachedMetadataCondition(ref),
+  };
+  let told: string[];
   try {
     using repository = Repository.open(path);
-    collectGarbage(repository, { checkRoot });
+    told = [...collectGarbage(repository, { ...options, dryRun: true }).removed()].sort();
+    collectGarbage(repository, options);
   } catch (error) {
     if (!(error instanceof CfsError)) throw error;
-    const left = new Set(listRepository(path));
-    const removed = [...before].filter((name) => !left.has(name));
-    return removed.map((name) => `gc gave up, but had removed ${name}`);
+    return gone().map((name) => `gc gave up, but had removed ${name}`);
   }
-  const after = new Set(listRepository(path));
-  return refs
-    .filter((ref) => before.has(ref))
-    .flatMap((ref) => [...needs.get(ref)!].filter((name) => before.has(name) && !after.has(name)))
-    .filter((name) => name.startsWith("objects/"))
-    .map((name) => `gc removed ${name}`);
+  const removed = gone();
+  const needed = new Set(refs.filter((ref) => before.has(ref)).flatMap((ref) => [...needs.get(ref)!]));
+  return [
+    ...removed
+      .filter((name) => name.startsWith("objects/") && needed.has(name))
+      .map((name) => `gc removed ${name}`),
+    ...(removed.join() === told.join() ? [] : [`gc removed ${removed.join()}, but had told ${told.join()}`]),
+  ];
 }
 
 function copyTree(from: string, to: string): void {

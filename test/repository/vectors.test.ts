@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { initRepository } from "../../src/repository/init.ts";
 import { SHA256 } from "../../src/verity/digest.ts";
+import { CFSCTL } from "../support/cfsctl.ts";
 import { Scratch } from "./support.ts";
 import {
   type Answer,
@@ -223,7 +223,6 @@ function hasVerity(): boolean {
 
 const READ_STDIN = ["import-image", "import-layer"];
 const FROM_SOURCE = spawned(process.execPath, join(import.meta.dir, "../../src/main.ts"));
-const BINARY = join(import.meta.dir, "../../dist/cfsctl");
 
 let umask: number;
 let home: string | undefined;
@@ -266,11 +265,7 @@ describe("the compiled program", () => {
     ["cli", "errors"],
   ];
   test.each(sample)("%s: %s", async (area, name) => {
-    if (!existsSync(BINARY)) {
-      console.log("skipped: dist/cfsctl is not built");
-      return;
-    }
     const testCase = readCases(area).find((candidate) => candidate.name === name)!;
-    await checkCase(area, testCase, spawned(BINARY));
+    await checkCase(area, testCase, spawned(CFSCTL));
   });
 });
