@@ -3,8 +3,9 @@ import { dirname, join } from "node:path";
 import { listUsr, makeLayout, makeTar } from "./image.ts";
 
 const LAYERS = 4;
-const LAYER_BYTES = 100 * 1024 * 1024;
-const MAX_BYTES = 16 * 1024 * 1024;
+const LAYER_BYTES = 160 * 1024 * 1024;
+const MIN_BYTES = 8 * 1024;
+const MAX_BYTES = 2 * 1024 * 1024;
 /** One file of so many is edited. */
 const EDITED = 20;
 const EDIT_BYTES = 64;
@@ -19,7 +20,7 @@ export interface ImagePair {
 }
 
 /**
- * Makes an image of four layers of about 100 MB each from this machine's /usr, and one in which every 20th file has been
+ * Makes an image of four layers of about 160 MB each from this machine's /usr, and one in which every 20th file has been
  * edited. Another process does: the memory of this one would count for what it measures later.
  */
 export function makePair(folder: string): ImagePair {
@@ -32,30 +33,44 @@ function makeImages(folder: string): void {
   const tree = join(folder, "tree");
   const layers = fillLayers(tree);
   const write = (name: string) =>
-    makeLayout(join(folder, name), LAYERS, (tar, layer) => makeTar(tar, tree, layers[layer]!));
+    makeLayout(join(folder, name), LAYERS, (tar, layer) => makeTar(tar, tree, pathsOf(layers[layer]!)));
   write("old");
-  layers.flat().forEach((path, i) => {
-    if (i % EDITED === 0) edit(join(tree, path), i);
+  layers.forEach(({ files }) => {
+    files.forEach((path, i) => {
+      if (i % EDITED === 0) edit(join(tree, path), i);
+    });
   });
   write("young");
   rmSync(tree, { recursive: true });
 }
 
-/** Copies files. @returns those of each layer. */
-function fillLayers(tree: string): string[][] {
-  const files = listUsr().filter(({ bytes }) => bytes > EDIT_BYTES && bytes <= MAX_BYTES);
+interface Layer {
+  readonly files: readonly string[];
+  readonly directories: ReadonlySet<string>;
+}
+
+/** Parents first. */
+function pathsOf({ files, directories }: Layer): string[] {
+  return [...directories, ...files].sort();
+}
+
+/** Copies files. */
+function fillLayers(tree: string): Layer[] {
+  const found = listUsr().filter(({ bytes }) => bytes >= MIN_BYTES && bytes <= MAX_BYTES);
   return Array.from({ length: LAYERS }, (_, layer) => {
-    const paths: string[] = [];
+    const files: string[] = [];
+    const directories = new Set<string>();
     for (let room = LAYER_BYTES; room > 0; ) {
-      const file = files.shift();
+      const file = found.shift();
       if (file === undefined) throw new Error("there is too little in /usr");
       const path = `usr/layer-${layer}/${file.path}`;
+      for (let parent = dirname(path); parent !== "."; parent = dirname(parent)) directories.add(parent);
       mkdirSync(join(tree, dirname(path)), { recursive: true });
       copyFileSync(join("/usr", file.path), join(tree, path));
-      paths.push(path);
+      files.push(path);
       room -= file.bytes;
     }
-    return paths;
+    return { files, directories };
   });
 }
 
