@@ -20,7 +20,6 @@ import { breadthFirst, depthFirst, identity, inodePath } from "./order.ts";
 import { ImagePlan, type PlanSize } from "./plan.ts";
 
 const SELINUX = "security.selinux";
-const SLASH = 0x2f;
 
 /**
  * The inodes of an image in their order. Stubs of versions 0 and 1 are added here; the tree stays as it is.
@@ -62,6 +61,7 @@ class Collector {
   /** The directory that is read, and its next entry. */
   #directory = 0;
   #entry = 0;
+  /** Whether its entries come in the order of their names, all above "..". */
   #sorted = true;
   #lastName: ByteString = "";
 
@@ -79,8 +79,10 @@ class Collector {
       const inode = plan.inodeOf[directory]!;
       let { entries } = plan.nodes[inode] as Directory;
       if (directory === 0 && this.#version !== 2) entries = withStubs(this.#root);
+      this.#sorted = true;
+      this.#lastName = "..";
       try {
-        entries.forEach(checkName);
+        entries.forEach(this.#checkName);
       } catch (error) {
         throw withContext(inodePath(plan, inode), error);
       }
@@ -97,9 +99,6 @@ class Collector {
     const { inodeOf, parents } = this.#plan;
     const self = inodeOf[this.#directory]!;
     const parent = inodeOf[parents[this.#directory]!]!;
-    this.#sorted = true;
-    this.#lastName = "..";
-    entries.forEach(this.#compareName);
     if (this.#sorted) {
       // Most trees come sorted, with all names above "..": then nothing has to be looked up again.
       this.#addEntry(".", self);
@@ -114,7 +113,11 @@ class Collector {
     }
   }
 
-  readonly #compareName = (_: Node, name: ByteString): void => {
+  /** Refuses a name that would be read back as something else, or not at all. */
+  readonly #checkName = (_: Node, name: ByteString): void => {
+    if (name === "" || name === "." || name === "..") throw badName(name, "is not allowed");
+    if (name.length > MAX_NAME) throw badName(name, `is ${name.length} bytes long; the limit is ${MAX_NAME}`);
+    if (name.includes("/") || name.includes("\0")) throw badName(name, "holds a slash or a NUL byte");
     if (name <= this.#lastName) this.#sorted = false;
     this.#lastName = name;
   };
@@ -206,16 +209,6 @@ export function looksLikeStub(name: ByteString, stat: Stat, rootStat: Stat): boo
   const label = rootStat.xattrs.get(SELINUX);
   if (label === undefined) return stat.xattrs.size === 0;
   return stat.xattrs.size === 1 && stat.xattrs.get(SELINUX) === label;
-}
-
-/** Refuses a name that would be read back as something else, or not at all. */
-function checkName(_: Node, name: ByteString): void {
-  if (name === "" || name === "." || name === "..") throw badName(name, "is not allowed");
-  if (name.length > MAX_NAME) throw badName(name, `is ${name.length} bytes long; the limit is ${MAX_NAME}`);
-  for (let i = 0; i < name.length; i++) {
-    const char = name.charCodeAt(i);
-    if (char === SLASH || char === 0) throw badName(name, "holds a slash or a NUL byte");
-  }
 }
 
 function badName(name: ByteString, why: string): CfsError {

@@ -16,7 +16,7 @@ import {
   XATTR_INDEX_ACL_ACCESS,
   XATTR_INDEX_ACL_DEFAULT,
 } from "./format.ts";
-import { hashStart, IndexTable } from "./index-table.ts";
+import { hashHex, IndexTable } from "./index-table.ts";
 import type { ImageWindow } from "./window.ts";
 import { compareFullNames, compareIndexed, XattrName, XattrPair, XattrSet } from "./xattr-pair.ts";
 
@@ -308,7 +308,7 @@ export class XattrTable {
 
   #object(id: ObjectId): number {
     const next = this.#objectCount;
-    const object = this.#objects.indexOf(id, hashStart(id, 8), next);
+    const object = this.#objects.indexOf(id, hashHex(id), next);
     if (object === next) this.#objectIds[this.#objectCount++] = id;
     return object;
   }
@@ -316,7 +316,10 @@ export class XattrTable {
   /** Adds to `shared` what no pair of a name stands for. */
   #shareObject(object: number, shared: XattrPair[]): void {
     const uses = this.#objectUses[object]!;
-    if (uses === 0) return;
+    const plainMetacopy = this.#plainMetacopies.get(object);
+    const plainRedirect = this.#plainRedirects.get(object);
+    const isAlone = uses === 1 && plainMetacopy === undefined && plainRedirect === undefined;
+    if (uses === 0 || isAlone) return;
     const id = this.#objectIds[object]!;
     const share = (plain: XattrPair | undefined, make: () => XattrPair): XattrPair | undefined => {
       const total = uses + (plain?.uses ?? 0);
@@ -326,14 +329,8 @@ export class XattrTable {
       else shared.push(pair);
       return pair;
     };
-    const metacopy = share(
-      this.#plainMetacopies.get(object),
-      () => new XattrPair(this.#metacopyName, this.#metacopyOf(id)),
-    );
-    const redirect = share(
-      this.#plainRedirects.get(object),
-      () => new XattrPair(this.#redirectName, this.#redirectTo(id)),
-    );
+    const metacopy = share(plainMetacopy, () => new XattrPair(this.#metacopyName, this.#metacopyOf(id)));
+    const redirect = share(plainRedirect, () => new XattrPair(this.#redirectName, this.#redirectTo(id)));
     if (metacopy !== undefined || redirect !== undefined)
       this.#sharedEntries.set(object, { metacopy, redirect });
   }

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { type ByteString, compareBytes, display } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
-import { type Algorithm, type ObjectId, objectPath, parseObjectId } from "../verity/digest.ts";
+import { type Algorithm, type ObjectId, parseObjectId } from "../verity/digest.ts";
 import {
   type Content,
   type Directory,
@@ -14,6 +14,7 @@ import {
   type Stat,
   type Xattrs,
 } from "./model.ts";
+import { type PlainLine, PlainLineReader } from "./plain-line.ts";
 import { findNode, lookupDirectory } from "./walk.ts";
 
 /** Longest line that is accepted; far above what an image can hold for one file. */
@@ -35,6 +36,7 @@ const MAX_XATTR_NAMES = 65535;
 export class DumpfileParser {
   readonly #algorithm: Algorithm;
   readonly #anyPaths: boolean;
+  readonly #plainLines: PlainLineReader;
   #carry: Uint8Array[] = [];
   #carrySize = 0;
   #line = 0;
@@ -55,6 +57,7 @@ export class DumpfileParser {
   /** @param options `anyPaths`: files may have their data at any path, not only at that of an object. */
   constructor(algorithm: Algorithm, options: { readonly anyPaths?: boolean } = {}) {
     this.#algorithm = algorithm;
+    this.#plainLines = new PlainLineReader(algorithm);
     this.#anyPaths = options.anyPaths ?? false;
   }
 
@@ -115,6 +118,12 @@ export class DumpfileParser {
       throw new CfsError("Invalid", "stream did not contain valid UTF-8");
     }
     for (let start = 0; start < text.length; ) {
+      const plain = this.#root === undefined ? undefined : this.#plainLines.read(text, start);
+      if (plain !== undefined && this.#addPlain(plain)) {
+        this.#line++;
+        start = this.#plainLines.end;
+        continue;
+      }
       let end = text.indexOf("\n", start);
       if (end < 0) end = text.length;
       const next = end + 1;
@@ -132,6 +141,41 @@ export class DumpfileParser {
         });
       }
     }
+  }
+
+  /** @returns false for what takes a closer look, also if only to say what is wrong. */
+  #addPlain({ path, size, type, stat, payload, digest, xattrs }: PlainLine): boolean {
+    const slash = path.lastIndexOf("/");
+    const name = path.slice(slash + 1);
+    if (name === "" || name === "." || name === "..") return false;
+    const parent = this.#knownDirectory(path.slice(0, slash));
+    const known = xattrs === undefined ? NO_XATTRS : this.#xattrs.get(xattrs);
+    if (parent === undefined || known === undefined) return false;
+    const ownStat = known === NO_XATTRS ? stat : { ...stat, xattrs: known };
+    let node: Node;
+    if (type === S_IFREG) {
+      if ((payload === "-") !== (digest === "-")) return false;
+      node = this.#leaf(ownStat, this.#plainContent(payload, digest as ObjectId, size));
+    } else if (digest !== "-") {
+      return false;
+    } else if (type === S_IFDIR) {
+      node = directory(ownStat);
+    } else if (type === S_IFLNK && payload !== "-") {
+      node = this.#leaf(ownStat, { type: "symlink", target: payload });
+    } else {
+      return false;
+    }
+    this.#insert(parent, path, name, node);
+    return true;
+  }
+
+  #plainContent(payload: ByteString, digest: ObjectId, size: number): Content {
+    if (size === 0 && (this.#anyPaths || payload === "-")) return EMPTY_FILE;
+    const exact = BigInt(size);
+    if (payload === "-") return { type: "sparse", size: exact };
+    if (this.#anyPaths && !isPathOf(payload, digest))
+      return { type: "backed", path: payload, id: digest, size: exact };
+    return { type: "external", id: digest, size: exact };
   }
 
   #addLine(line: string): void {
@@ -171,16 +215,22 @@ export class DumpfileParser {
   }
 
   #directoryAt(path: ByteString): Directory {
-    if (path === this.#lastParentPath) return this.#lastParent!;
-    let found = path === "" ? this.#root! : this.#directories.get(path);
-    if (found === undefined) {
-      try {
-        found = lookupDirectory(this.#root!, path);
-      } catch (cause) {
-        throw new CfsError("Invalid", `Parent directory not found: "${display(path)}"`, { cause });
-      }
+    const known = this.#knownDirectory(path);
+    if (known !== undefined) return known;
+    try {
+      const found = lookupDirectory(this.#root!, path);
       this.#directories.set(path, found);
+      return found;
+    } catch (cause) {
+      throw new CfsError("Invalid", `Parent directory not found: "${display(path)}"`, { cause });
     }
+  }
+
+  /** Undefined also for a directory whose line wrote its path in another way. */
+  #knownDirectory(path: ByteString): Directory | undefined {
+    if (path === this.#lastParentPath) return this.#lastParent;
+    const found = path === "" ? this.#root : this.#directories.get(path);
+    if (found === undefined) return undefined;
     this.#lastParentPath = path;
     this.#lastParent = found;
     return found;
@@ -292,7 +342,7 @@ export class DumpfileParser {
   #backedContent(path: ByteString, digest: string, size: bigint): Content {
     if (size === 0n) return EMPTY_FILE;
     const id = digest === "-" ? undefined : parseObjectId(digest, this.#algorithm);
-    if (id !== undefined && path === objectPath(id)) return { type: "external", id, size };
+    if (id !== undefined && isPathOf(path, id)) return { type: "external", id, size };
     if (id === undefined && isObjectPath(path, this.#algorithm))
       return { type: "external-no-verity", id: parseObjectPath(path, this.#algorithm), size };
     return { type: "backed", path, id, size };
@@ -450,7 +500,17 @@ function parseTarget(payload: string): ByteString {
   return target;
 }
 
-/** Whether a path is the one that an object has in its directory. */
+/** Whether a path is the one of this object, without making that. */
+function isPathOf(path: ByteString, id: ObjectId): boolean {
+  return (
+    path.length === id.length + 1 &&
+    path[2] === "/" &&
+    path.startsWith(id.slice(0, 2)) &&
+    path.endsWith(id.slice(2))
+  );
+}
+
+/** Whether a path is the one that some object has in its directory. */
 function isObjectPath(path: ByteString, { size }: Algorithm): boolean {
   return path.length === 2 * size + 1 && /^[0-9a-f]{2}\/[0-9a-f]+$/.test(path);
 }

@@ -235,6 +235,67 @@ describe("writing", () => {
   });
 });
 
+describe("lines as programs write them are read at a glance", () => {
+  /** Leading zeros and plus signs take a closer look, and mean the same. */
+  function unusual(text: string): string {
+    return text.replace(/^(\S+) (?=\d)/gm, "$1 +");
+  }
+
+  const objects = [`ab/${"cd".repeat(31)} - ab${"cd".repeat(31)}`, `other/path - ab${"cd".repeat(31)}`];
+  const payloads = [
+    ...objects,
+    `${objects[1]!.slice(0, 10)} - -`,
+    "- - -",
+    "target - -",
+    "a\\x20b - -",
+    "- x -",
+  ];
+  const word = fc.constantFrom("", ".", "..", "a", "b", "d", "dir", "a\\x62", "é", "\\\\");
+  const line = fc
+    .record({
+      path: fc.array(word, { minLength: 1, maxLength: 3 }),
+      size: fc.constantFrom("0", "1", "07", "4097", "99999999999999999", "x"),
+      mode: fc.constantFrom("100644", "40755", "120777", "20000", "100644", "0100644", "@100644", "644"),
+      owner: fc.constantFrom("1 0 0 0", "2 1000 4294967295 0", "1 0 0 1", "1 - 0 0", "1 4294967296 0 0"),
+      time: fc.constantFrom("1.5", "0.0", "-1.0", "1.1000000000", "1", "99999999999999999999.0"),
+      payload: fc.constantFrom(...payloads),
+      xattrs: fc.constantFrom("", "", " user.a=b", " user.a=b user.b=", " ", " user.a", "\r", "\r\r"),
+    })
+    .map(
+      ({ path, size, mode, owner, time, payload, xattrs }) =>
+        `/${path.join("/")} ${size} ${mode} ${owner} ${time} ${payload}${xattrs}\n`,
+    );
+
+  function treeOrFailure(text: string, anyPaths: boolean): string {
+    try {
+      const parser = new DumpfileParser(SHA256, { anyPaths });
+      parser.push(Buffer.from(text));
+      return dumpOf(parser.finish());
+    } catch (error) {
+      if (!(error instanceof CfsError)) throw error;
+      // what is wrong, without the line itself
+      let cause: Error = error;
+      while (cause.cause instanceof Error) cause = cause.cause;
+      return `${error.message}: ${cause.message}`;
+    }
+  }
+
+  test("and give what a closer look gives", () => {
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 5 }), fc.boolean(), (lines, anyPaths) => {
+        const text = `${ROOT}/dir 0 40755 2 0 0 0 1.0 - - -\n${lines.join("")}`;
+        expect(treeOrFailure(text, anyPaths)).toBe(treeOrFailure(unusual(text), anyPaths));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  test("in a real dumpfile", () => {
+    const text = fixture("large.dump.zst").toString();
+    expect(dumpOf(parse(unusual(text))) === text).toBe(true);
+  });
+});
+
 describe("random text", () => {
   const inputs = [...handMadeCases(), ...generatedCases()]
     .map((c) => c.dumpfile)

@@ -25,9 +25,9 @@ const versionForTree: MkcomposefsDialect["version"] = (root, given) => {
 };
 
 function hasWhiteouts(root: Directory): boolean {
-  return directories(root).some(({ entries }) =>
-    entries.values().some((node) => node.kind === "leaf" && isWhiteout(node)),
-  );
+  for (const { entries } of directories(root))
+    for (const node of entries.values()) if (node.kind === "leaf" && isWhiteout(node)) return true;
+  return false;
 }
 
 const DIALECT: MkcomposefsDialect = {
