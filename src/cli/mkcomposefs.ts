@@ -5,9 +5,9 @@ import { dropOwnMarkers } from "../erofs/own-markers.ts";
 import { PreparedImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFMT, S_IFREG } from "../mode.ts";
-import { NewFile } from "../oci/push/new-file.ts";
 import { acquireJobs } from "../parallel/jobs.ts";
 import { directoryTree } from "../repository/directory-tree.ts";
+import { NewFile } from "../repository/new-file.ts";
 import type { ObjectStoreHandle } from "../repository/objects.ts";
 import type { Fd } from "../sys/fd.ts";
 import {

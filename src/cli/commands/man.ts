@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { CfsError } from "../../errors.ts";
-import { NewFile } from "../../oci/push/new-file.ts";
+import { NewFile } from "../../repository/new-file.ts";
 import { O_DIRECTORY, O_RDONLY, open, pathBytes, writeAll } from "../../sys/file.ts";
 import type { Arguments } from "../arguments.ts";
 import { ROOT } from "../commands.ts";

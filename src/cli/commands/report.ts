@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path";
-import { NewFile } from "../../oci/push/new-file.ts";
+import { NewFile } from "../../repository/new-file.ts";
 import { O_DIRECTORY, O_RDONLY, open, pathBytes, writeAll } from "../../sys/file.ts";
 import type { Arguments } from "../arguments.ts";
 import type { Context } from "../context.ts";

@@ -2,13 +2,13 @@ import { lstatSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { fromText } from "../../bytes.ts";
 import { CfsError } from "../../errors.ts";
+import { NewFile } from "../../repository/new-file.ts";
 import { Fd } from "../../sys/fd.ts";
 import { fsync, O_DIRECTORY, O_RDONLY, open, pwriteAll } from "../../sys/file.ts";
 import { encodeTarHeader, TAR_END, tarPadding } from "../../tar/write.ts";
 import { digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
 import { copyFile } from "./file-content.ts";
 import { emptyLayoutIndex, LAYOUT_FILE, LAYOUT_FILE_NAME, withTag } from "./layout-index.ts";
-import { NewFile } from "./new-file.ts";
 import type { Publication, PushTarget, ReadyBlob } from "./target.ts";
 
 /**

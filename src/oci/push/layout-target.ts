@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { CfsError, withContext } from "../../errors.ts";
 import { openDirectoryPath } from "../../repository/links.ts";
+import { NewFile, tryPlaceUnnamed } from "../../repository/new-file.ts";
 import { ELOOP, ENOENT, isErrno } from "../../sys/errno.ts";
 import { Fd } from "../../sys/fd.ts";
 import {
@@ -24,7 +25,6 @@ import { digestAlgorithm, digestHex, type OciDigest } from "../digest.ts";
 import { MAX_INDEX_SIZE } from "../index.ts";
 import { copyFile, hasDigest } from "./file-content.ts";
 import { emptyLayoutIndex, LAYOUT_FILE, LAYOUT_FILE_NAME, withTag } from "./layout-index.ts";
-import { NewFile, tryPlaceUnnamed } from "./new-file.ts";
 import type { Publication, PushTarget, ReadyBlob } from "./target.ts";
 
 const INDEX_NAME = "index.json";

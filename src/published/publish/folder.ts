@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { fromText, toText } from "../../bytes.ts";
 import { CfsError, withContext } from "../../errors.ts";
-import { NewFile } from "../../oci/push/new-file.ts";
 import { ObjectCopier } from "../../repository/copy-object.ts";
 import { collectGarbage } from "../../repository/gc.ts";
 import { initRepository } from "../../repository/init.ts";
 import { linkTarget, placeLink } from "../../repository/links.ts";
 import { META_NAME } from "../../repository/meta.ts";
 import { type Category, objectTarget } from "../../repository/names.ts";
+import { NewFile } from "../../repository/new-file.ts";
 import { listRefs, removeRef, writeRef } from "../../repository/refs.ts";
 import { lock, Repository } from "../../repository/repository.ts";
 import { Fd } from "../../sys/fd.ts";

@@ -1,6 +1,5 @@
-import { temporaryName } from "../../repository/temporary.ts";
-import { ENOENT, isErrno } from "../../sys/errno.ts";
-import type { Fd } from "../../sys/fd.ts";
+import { ENOENT, isErrno } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
 import {
   check,
   lacksUnnamedFiles,
@@ -12,8 +11,9 @@ import {
   renameat,
   tryOpenat,
   unlinkat,
-} from "../../sys/file.ts";
-import { libc } from "../../sys/libc.ts";
+} from "../sys/file.ts";
+import { libc } from "../sys/libc.ts";
+import { temporaryName } from "./temporary.ts";
 
 const MODE = 0o644;
 const PREFIX = ".cfsctl-";
