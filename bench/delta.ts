@@ -59,7 +59,7 @@ async function benchCreate(contest: Contest, { name, old, young }: ImagePair, de
   const command = (binary: string, repository: string) =>
     binary === tarDiff
       ? ["sh", "-c", script, "sh", tarDiff, repository]
-      : create(binary, join(repository, "delta"));
+      : ["env", `TMPDIR=${repository}`, ...create(binary, join(repository, "delta"))];
   await compare(
     { name: `create, ${name}, Go`, prepare, command },
     { ...contest, reference: tarDiff, rounds: 1 },

@@ -149,17 +149,39 @@ describe("a delta from a registry", () => {
     registry.clearFaults();
   }, 60_000);
 
+  test("that can't be had in full is an error, and costs nothing", async () => {
+    const repository = await repositoryWithSource();
+    const before = repositoryContent(repository, "sha512");
+    registry.fault("/v2/os/blobs/", { status: 404 }, { from: 4, times: Number.POSITIVE_INFINITY });
+    const result = await pull(repository);
+    registry.clearFaults();
+    expect(expectRefusal(repository, before, result)).toMatch(/layer sha256:\w{64}: .*404/);
+  }, 60_000);
+
   test("is fetched one blob at a time, unless jobs are asked for", async () => {
-    const peak = async (...more: string[]) => {
+    const peak = async (more: readonly string[], variables: Readonly<Record<string, string>> = {}) => {
       const repository = await repositoryWithSource();
       await using own = await startRegistry({ content: registry.content });
       own.fault("/v2/os/blobs/", { delayMs: 50 }, { times: Number.POSITIVE_INFINITY });
       const args = [...pullArgs(repository, `docker://${own.host}/os:1to2`), "--no-tls-verify", ...more];
-      expectWhole(repository, await runCfsctl(args, { env }));
-      return own.peakConnections;
+      let blobs = 0;
+      const timer = setInterval(() => {
+        blobs = Math.max(blobs, names(join(repository, "tmp")).length);
+      }, 2);
+      const result = await runCfsctl(args, { env: { ...env, ...variables } });
+      clearInterval(timer);
+      expectWhole(repository, result);
+      return { connections: own.peakConnections, blobs };
     };
-    const one = await peak();
-    expect(await peak("--jobs", "4")).toBeGreaterThan(one);
+    const one = await peak([]);
+    // One that arrives, and one that is applied.
+    expect([1, 2]).toContain(one.blobs);
+    const makes = await peak([], { MAKEFLAGS: " -j1" });
+    expect(makes.connections).toBe(one.connections);
+    for (const many of [await peak(["--jobs", "4"]), await peak([], { CFSCTL_JOBS: "4" })]) {
+      expect(many.connections).toBeGreaterThan(one.connections);
+      expect(many.blobs).toBeLessThanOrEqual(5);
+    }
   }, 60_000);
 });
 
