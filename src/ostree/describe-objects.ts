@@ -6,6 +6,7 @@ import { hexOf } from "./commit-text.ts";
 import { archiveHeaderLength, isSymlink, PREFIX_SIZE, parseArchiveHeader } from "./file-header.ts";
 import {
   type Commit,
+  OBJECT_TYPES,
   type ObjectType,
   parseCommit,
   parseDirMeta,
@@ -14,34 +15,76 @@ import {
 } from "./objects.ts";
 import { type Part, type Subpaths, selectEntries } from "./subpaths.ts";
 
+/** By their numbers in OBJECT_TYPES. */
+const TYPE_NAMES = Object.entries(OBJECT_TYPES).reduce<ObjectType[]>((names, [type, number]) => {
+  names[number] = type as ObjectType;
+  return names;
+}, []);
+
 /** The commit object of a table. @throws CfsError Corrupt */
 export function commitOfTable(table: CommitTable): Commit {
   return parseCommit(dataOf(table, table.commit));
 }
 
+/** What each object of a commit is, which its table does not say. A byte for each: a commit may have a million. */
+export class ObjectTypes {
+  readonly #table: CommitTable;
+  readonly #numbers: Uint8Array;
+  #missing: CfsError | undefined;
+
+  constructor(table: CommitTable) {
+    this.#table = table;
+    this.#numbers = new Uint8Array(table.length);
+  }
+
+  /** @param index in the table. @returns undefined when nothing refers to it. */
+  at(index: number): ObjectType | undefined {
+    return TYPE_NAMES[this.#numbers[index]!];
+  }
+
+  /** @throws CfsError Corrupt when something is referred to that the table does not have. */
+  expectAll(): void {
+    if (this.#missing !== undefined) throw this.#missing;
+  }
+
+  /** @returns its index in the table, -1 when it is not there. */
+  set(checksum: Checksum, type: ObjectType): number {
+    const index = this.#table.indexOf(checksum);
+    if (index < 0) this.#missing ??= new CfsError("Corrupt", `the ${type} ${checksum} is missing`);
+    else this.#numbers[index] = OBJECT_TYPES[type];
+    return index;
+  }
+}
+
 /**
- * What each object of a commit is, which the table itself does not say. Objects that nothing refers to are missing.
+ * Finds out what each object of a commit is.
  * @param subpaths of a commit that is there in part.
+ * @throws CfsError Corrupt when a directory is missing or malformed
  */
-export function objectTypes(table: CommitTable, subpaths?: Subpaths): Map<Checksum, ObjectType> {
-  const types = new Map<Checksum, ObjectType>([[table.commit, "commit"]]);
+export function objectTypes(table: CommitTable, subpaths?: Subpaths): ObjectTypes {
+  const types = new ObjectTypes(table);
   const { rootTree, rootMeta } = commitOfTable(table);
+  types.set(table.commit, "commit");
   types.set(rootMeta, "dirmeta");
-  types.set(rootTree, "dirtree");
-  const pending: { tree: Checksum; part: Part }[] = [{ tree: rootTree, part: subpaths?.top ?? "all" }];
+  const pending: { tree: number; part: Part }[] = [];
+  const enter = (tree: Checksum, part: Part) => {
+    const index = types.set(tree, "dirtree");
+    if (index < 0) types.expectAll();
+    pending.push({ tree: index, part });
+  };
+  enter(rootTree, subpaths?.top ?? "all");
   /** Directories that have been looked at as a whole. */
-  const done = new Set<Checksum>();
+  const done = new Uint8Array(table.length);
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (next.part === "all") {
-      if (done.has(next.tree)) continue;
-      done.add(next.tree);
+      if (done[next.tree] === 1) continue;
+      done[next.tree] = 1;
     }
-    const { files, directories } = selectEntries(parseDirTree(dataOf(table, next.tree)), next.part);
+    const { files, directories } = selectEntries(parseDirTree(table.dataAt(next.tree)), next.part);
     for (const { file } of files) types.set(file, "file");
     for (const { tree, meta, part } of directories) {
       types.set(meta, "dirmeta");
-      types.set(tree, "dirtree");
-      pending.push({ tree, part });
+      enter(tree, part);
     }
   }
   return types;

@@ -36,6 +36,8 @@ export const UNKNOWN_TYPE = 0;
 /** A thread takes on so many objects at a time. */
 const GROUP = 32;
 const PIECE = 1024 * 1024;
+/** Left alone, what reading headers leaves behind takes more memory than all else (100,000 files: 80 MB a thread). */
+const GROUPS_PER_COLLECTION = 256;
 /** Faults that a thread tells. */
 export const MAX_FAULTS = 100;
 
@@ -56,6 +58,8 @@ export class CheckTask {
   readonly #next: Int32Array;
   readonly #done: DoneBytes;
   readonly #buffer = new Uint8Array(PIECE);
+  /** That this thread has begun. */
+  #groups = 0;
 
   /** @param onBytes hears, now and then, how many bytes all threads have done. */
   constructor(payload: CheckPayload, onBytes?: (bytes: number) => void) {
@@ -81,6 +85,7 @@ export class CheckTask {
     const faults: ObjectFault[] = [];
     try {
       while (performance.now() < deadlineMs) {
+        if (++this.#groups % GROUPS_PER_COLLECTION === 0) Bun.gc(true);
         const first = Atomics.add(this.#next, 0, GROUP);
         const end = Math.min(first + GROUP, this.#indices.length);
         if (first >= end) break;

@@ -4,17 +4,17 @@ import { sharedCopy } from "../parallel/shared-copy.ts";
 import { workTogether } from "../parallel/together.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import type { Repository } from "../repository/repository.ts";
-import type { ObjectId } from "../verity/digest.ts";
-import type { Checksum } from "./checksum.ts";
+import { DigestTable } from "../splitstream/digest-table.ts";
+import { CHECKSUM_SIZE, type Checksum } from "./checksum.ts";
 import { CommitStreamWriter } from "./commit-stream-writer.ts";
-import type { CommitTable } from "./commit-table.ts";
-import { objectTypes, recordedSize } from "./describe-objects.ts";
+import { type CommitTable, NO_EXTERNAL } from "./commit-table.ts";
+import { type ObjectTypes, objectTypes, recordedSize } from "./describe-objects.ts";
 import { parseDetachedMetadata, readDetachedMetadata } from "./detached-metadata.ts";
 import { type CheckPayload, CheckTask, MAX_FAULTS, type ObjectFault, UNKNOWN_TYPE } from "./fsck-job.ts";
 import { commitOfStreamName, commitStreamName } from "./names.ts";
-import { OBJECT_TYPES, type ObjectType } from "./objects.ts";
+import { OBJECT_TYPES } from "./objects.ts";
 import { listCommits } from "./resolve.ts";
-import { listCommitRefs, openCommit, type StoredCommit } from "./stored-commit.ts";
+import { collectGarbage, listCommitRefs, openCommit, type StoredCommit } from "./stored-commit.ts";
 import { buildCommitTree } from "./tree.ts";
 
 export interface CommitFault {
@@ -73,14 +73,20 @@ class CommitCheck {
   readonly #repository: Repository;
   readonly #progress: Progress;
   readonly #jobs: number;
-  /** Objects that are right, with their content: commits of one history have most of them in common. */
-  readonly #right = new Map<Checksum, ObjectId | undefined>();
+  /**
+   * Objects that are right, each with that of its content, or zeros: commits of one history have most of them in
+   * common.
+   */
+  readonly #right: DigestTable;
+  readonly #key: Buffer;
   objectsChecked = 0;
 
   constructor(repository: Repository, progress: Progress, jobs: number) {
     this.#repository = repository;
     this.#progress = progress;
     this.#jobs = jobs;
+    this.#key = Buffer.alloc(CHECKSUM_SIZE + repository.algorithm.size);
+    this.#right = new DigestTable(this.#key.length);
   }
 
   /** @returns what is wrong with it. */
@@ -112,25 +118,19 @@ class CommitCheck {
   }
 
   /** @returns what is wrong with the objects of a commit, in their order. */
-  async #objects(
-    table: CommitTable,
-    types: ReadonlyMap<Checksum, ObjectType> | undefined,
-  ): Promise<string[]> {
+  async #objects(table: CommitTable, types: ObjectTypes | undefined): Promise<string[]> {
     const faults: (ObjectFault & { readonly index: number })[] = [];
     const wanted: number[] = [];
     const wantedTypes: number[] = [];
     let totalBytes = 0;
     for (let index = 0; index < table.length; index++) {
-      const checksum = table.checksumAt(index);
-      const type = types?.get(checksum);
+      const type = types?.at(index);
       try {
-        const external = table.externalAt(index);
-        if (this.#right.has(checksum) && this.#right.get(checksum) === external) continue;
+        if (this.#right.find(this.#keyOf(table, index), 0) >= 0) continue;
         this.objectsChecked++;
         if (types !== undefined && type === undefined)
-          throw new CfsError("Corrupt", `nothing refers to the object ${checksum}`);
+          throw new CfsError("Corrupt", `nothing refers to the object ${table.checksumAt(index)}`);
         totalBytes += type === "file" ? recordedSize(table, index) : 0;
-        if (type !== undefined) this.#right.set(checksum, external);
       } catch (error) {
         if (!(error instanceof CfsError)) throw error;
         faults.push({ position: 0, index, what: describeError(error) });
@@ -142,9 +142,25 @@ class CommitCheck {
     const found = await this.#check(table, wanted, wantedTypes, totalBytes);
     for (const fault of found) faults.push({ ...fault, index: wanted[fault.position]! });
     // Of so many not all are told.
-    const wrong = found.length < MAX_FAULTS ? found.map(({ position }) => wanted[position]!) : wanted;
-    for (const index of wrong) this.#right.delete(table.checksumAt(index));
+    if (found.length < MAX_FAULTS) {
+      const wrong = new Set(found.map(({ position }) => wanted[position]!));
+      for (const [position, index] of wanted.entries()) {
+        if (wantedTypes[position] !== UNKNOWN_TYPE && !wrong.has(index))
+          this.#right.indexOfBytes(this.#keyOf(table, index), 0);
+      }
+    }
     return faults.sort((a, b) => a.index - b.index).map(({ what }) => what);
+  }
+
+  /** @throws CfsError Corrupt */
+  #keyOf(table: CommitTable, index: number): Buffer {
+    const { size } = this.#repository.algorithm;
+    const external = table.externalIndex(index);
+    const start = table.checksumStart(index);
+    table.bytes.copy(this.#key, 0, start, start + CHECKSUM_SIZE);
+    if (external === NO_EXTERNAL) this.#key.fill(0, CHECKSUM_SIZE);
+    else table.objects.bytes.copy(this.#key, CHECKSUM_SIZE, external * size, (external + 1) * size);
+    return this.#key;
   }
 
   async #check(
@@ -188,10 +204,11 @@ class CommitCheck {
   }
 
   #structure({ table, subpaths }: StoredCommit): void {
+    collectGarbage(table);
     buildCommitTree(table, table.commit, { subpaths });
+    collectGarbage(table);
     const writer = new CommitStreamWriter(this.#repository.algorithm);
-    for (let i = 0; i < table.length; i++)
-      writer.add(table.checksumAt(i), table.dataAt(i), table.externalAt(i));
+    writer.addMarked(table, new Uint8Array(table.length).fill(1));
     const { table: rewritten } = writer.finish(table.commit);
     const isSame =
       rewritten.bytes.compare(table.bytes) === 0 &&

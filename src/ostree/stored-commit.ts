@@ -114,7 +114,8 @@ function hasStream(repository: Repository, name: string): boolean {
 /** So many objects leave so much behind at each step that it shows; of fewer it does not. */
 const MANY_OBJECTS = 25_000;
 
-function collectGarbage({ length }: CommitTable): void {
+/** To be called between two steps that each work on all objects of a commit. */
+export function collectGarbage({ length }: CommitTable): void {
   if (length > MANY_OBJECTS) Bun.gc(true);
 }
 

@@ -48,11 +48,17 @@ export async function exportCommit(
 ): Promise<ExportReport> {
   const metadata: { type: MetadataType; checksum: Checksum; bytes: Uint8Array }[] = [];
   const files: number[] = [];
-  for (const [checksum, type] of objectTypes(table, subpaths)) {
-    const index = table.indexOf(checksum);
-    if (index < 0) throw new CfsError("Corrupt", `the ${type} ${checksum} is missing`);
-    if (type === "file") files.push(index);
-    else metadata.push({ type, checksum, bytes: verified(type, checksum, table.dataAt(index)) });
+  const types = objectTypes(table, subpaths);
+  types.expectAll();
+  for (let index = 0; index < table.length; index++) {
+    const type = types.at(index);
+    if (type === undefined) continue;
+    if (type === "file") {
+      files.push(index);
+      continue;
+    }
+    const checksum = table.checksumAt(index);
+    metadata.push({ type, checksum, bytes: verified(type, checksum, table.dataAt(index)) });
   }
   // Finding out what the objects are takes much more memory than the result.
   if (table.length > MANY_OBJECTS) Bun.gc(true);

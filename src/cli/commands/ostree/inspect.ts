@@ -64,7 +64,7 @@ function printJson({ out }: Context, repository: Repository, stored: StoredCommi
   out.text(`${text.slice(0, text.lastIndexOf("\n"))},\n  "objects": [`);
   const types = objectTypes(table, subpaths);
   for (let i = 0; i < table.length; i++) {
-    const object = describeObject(table, i, types.get(table.checksumAt(i)));
+    const object = describeObject(table, i, types.at(i));
     out.text(`${i === 0 ? "" : ","}\n    ${JSON.stringify(object)}`);
   }
   out.text("\n  ]\n}\n");
