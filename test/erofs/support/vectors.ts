@@ -23,6 +23,9 @@ export interface ImageCase {
   dumpfile: string;
   sha256: Record<"v0" | "v1" | "v2", Expected>;
   sha512: Record<"v0" | "v1" | "v2", Expected>;
+  /** Digests, or `error: …`, of mkcomposefs of composefs 1.0. */
+  c: Record<"v0" | "v1" | "default", string>;
+  c_agrees: boolean;
 }
 
 function lines<T>(name: string): T[] {
@@ -82,6 +85,8 @@ export interface CorruptImageCase {
   length: number;
   dump: Outcome;
   collect_objects: Outcome;
+  /** By composefs 1.0. */
+  c_dump: Outcome;
 }
 
 export const corruptImageCases = (): CorruptImageCase[] =>
