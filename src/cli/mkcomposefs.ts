@@ -5,26 +5,12 @@ import { dropOwnMarkers } from "../erofs/own-markers.ts";
 import { PreparedImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFMT, S_IFREG } from "../mode.ts";
-import { acquireJobs } from "../parallel/jobs.ts";
-import { directoryTree } from "../repository/directory-tree.ts";
 import { NewFile } from "../repository/new-file.ts";
-import type { ObjectStoreHandle } from "../repository/objects.ts";
-import type { Fd } from "../sys/fd.ts";
-import {
-  AT_FDCWD,
-  mkdirat,
-  O_DIRECTORY,
-  O_RDONLY,
-  O_WRONLY,
-  open,
-  pathBytes,
-  read,
-  writeAll,
-} from "../sys/file.ts";
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY, O_WRONLY, open, read, writeAll } from "../sys/file.ts";
 import { emptyStatus, tryFstatat } from "../sys/stat.ts";
 import { DumpfileParser } from "../tree/dumpfile.ts";
 import type { Directory } from "../tree/model.ts";
-import { dropDevices, dropTimes, separateHardLinks } from "../tree/plain.ts";
+import { dropDevices, dropTimes } from "../tree/plain.ts";
 import { keepXattrs } from "../tree/transform.ts";
 import { SHA256 } from "../verity/digest.ts";
 import { VerityHasher } from "../verity/merkle.ts";
@@ -49,7 +35,6 @@ export interface MkcomposefsDialect {
 const READ_SIZE = 1024 * 1024;
 const STDOUT = "-";
 const STDIN = 0;
-const DIRECTORY_MODE = 0o755;
 
 /** Runs `mkcomposefs [OPTIONS] SOURCE [IMAGE]`; only SHA-256 is used. */
 export async function mkcomposefs(
@@ -62,7 +47,7 @@ export async function mkcomposefs(
   const given = { min: args.int("min-version"), max: args.int("max-version") };
   const source = args.required("SOURCE");
   const isDumpfile = args.flag("from-file");
-  const root = isDumpfile ? dumpfileTree(source, dialect) : await sourceTree(context, args, source);
+  const root = isDumpfile ? dumpfileTree(source, dialect) : await scannedTree(context, args, source);
   if (!isDumpfile || dialect.filtersDumpfiles) filterTree(root, args);
   const version = dialect.version(root, given);
   if (dialect.replacesMarkers) dropOwnMarkers(root, version);
@@ -109,6 +94,12 @@ function wantedXattr(args: Arguments): ((name: string) => boolean) | undefined {
   return args.flag("user-xattrs") ? (name) => name.startsWith("user.") : undefined;
 }
 
+/** What reads directories is loaded only when it is needed. */
+async function scannedTree(context: Context, args: Arguments, source: string): Promise<Directory> {
+  const { sourceTree } = await import("./mkcomposefs-directory.ts");
+  return await sourceTree(context, args, source, wantedXattr(args));
+}
+
 function dumpfileTree(path: string, dialect: MkcomposefsDialect): Directory {
   if (path === "-") return parseFrom(STDIN, "standard input", dialect);
   using file = open(path, O_RDONLY);
@@ -125,32 +116,6 @@ function parseFrom(fd: number, label: string, { anyPaths }: MkcomposefsDialect):
   } catch (error) {
     throw withContext(label, error);
   }
-}
-
-async function sourceTree(context: Context, args: Arguments, source: string): Promise<Directory> {
-  using jobs = acquireJobs(args.int("threads") ?? context.globals.jobs);
-  using store = args.text("digest-store") === undefined ? undefined : openStore(args.text("digest-store")!);
-  const wanted = wantedXattr(args);
-  const root = await directoryTree(source, {
-    algorithm: SHA256,
-    xattrs: undefined,
-    ...(wanted !== undefined && { wantedXattr: wanted }),
-    ...(store !== undefined && { store: storeIn(store) }),
-    jobs: jobs.count,
-    progress: context.progress,
-  });
-  if (!args.flag("hardlinks")) separateHardLinks(root);
-  return root;
-}
-
-/** Makes the directory when there is none, but not what leads to it. */
-function openStore(path: string): Fd {
-  mkdirat(AT_FDCWD, pathBytes(path), DIRECTORY_MODE);
-  return open(path, O_RDONLY | O_DIRECTORY);
-}
-
-function storeIn(directory: Fd): ObjectStoreHandle {
-  return { repositoryFd: directory.fd, algorithm: SHA256, verity: "try", folder: "." };
 }
 
 /** Regular files are replaced when the image is complete; anything else, such as a pipe, is written to. */
