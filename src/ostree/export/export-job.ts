@@ -20,6 +20,8 @@ export interface ExportPayload {
 
 /** A thread takes on so many files at a time. */
 const GROUP = 32;
+/** Left alone, what reading headers leaves behind takes more memory than all else (100,000 files: 50 MB a thread). */
+const GROUPS_PER_COLLECTION = 256;
 
 /** The job of a worker thread: takes file after file until none is left. */
 export function exportFiles(payload: ExportPayload): void {
@@ -32,6 +34,8 @@ export class ExportTask {
   readonly #table: CommitTable;
   readonly #files: Uint32Array;
   readonly #next: Int32Array;
+  /** That this thread has begun. */
+  #groups = 0;
   readonly #done: DoneBytes;
 
   /** @param onBytes hears, now and then, how many bytes all threads have done. */
@@ -64,6 +68,7 @@ export class ExportTask {
     const count = this.#files.length;
     try {
       while (performance.now() < deadlineMs) {
+        if (++this.#groups % GROUPS_PER_COLLECTION === 0) Bun.gc(true);
         const first = Atomics.add(this.#next, 0, GROUP);
         if (first >= count) break;
         for (const index of this.#files.subarray(first, first + GROUP)) this.#export(index);
