@@ -259,10 +259,13 @@ class Check {
   }
 
   #follow(directory: Fd, name: ByteString, link: LinkName): "ok" | "broken" | "unknown" {
-    const result = tryAccessat(directory.fd, name, 0);
+    let result = tryAccessat(directory.fd, name, 0);
+    if (result === -ENOENT) {
+      // Another process may have removed it since it was listed, or be about to replace it.
+      if (linkTarget(directory.fd, name) === undefined) return "unknown";
+      result = tryAccessat(directory.fd, name, 0);
+    }
     if (result === 0) return "ok";
-    // Another process may have removed it since it was listed.
-    if (result === -ENOENT && linkTarget(directory.fd, name) === undefined) return "unknown";
     if (result === -ENOENT) {
       this.#report("broken-symlink", link, { object: this.#objectNamedBy(directory, name) });
       this.report.brokenLinks++;

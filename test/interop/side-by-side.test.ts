@@ -46,6 +46,18 @@ beforeAll(() => {
 });
 afterAll(() => scratch[Symbol.dispose]());
 
+/**
+ * Whether a check of composefs-rs complains of nothing but refs that somebody removed after it had listed them: it
+ * takes them for broken, one run in twenty beside a process that does nothing but remove and write refs.
+ */
+function isVanishedRef({ stdout }: RunResult): boolean {
+  const errors = stdout.split("\n").filter((line) => line.startsWith("  - fsck: "));
+  return (
+    errors.length > 0 &&
+    errors.every((line) => /fsck: (broken-symlink: streams\/refs\/|ref-resolve-failed: )/.test(line))
+  );
+}
+
 /** One of those who use the repository at the same time. It has names of its own, and shares some with the others. */
 class User {
   readonly #who: Who;
@@ -119,7 +131,8 @@ class User {
     const result = await run(command, { cwd: scratch.path, timeoutMs: STUCK_MS });
     const what = args.slice(0, args[0] === "oci" || args[0] === "ostree" ? 2 : 1).join(" ");
     this.done[what] = (this.done[what] ?? 0) + 1;
-    if (result.code !== 0) this.failures.push({ who: this.#who, args, result });
+    const isRace = this.#who === "reference" && args.includes("fsck") && isVanishedRef(result);
+    if (result.code !== 0 && !isRace) this.failures.push({ who: this.#who, args, result });
   }
 }
 
