@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { listUsr, makeLayout, makeTar } from "./image.ts";
 
 const LAYERS = 4;
-const LAYER_BYTES = 160 * 1024 * 1024;
-const MIN_BYTES = 8 * 1024;
+const LAYER_BYTES = 240 * 1024 * 1024;
+const MIN_BYTES = 32 * 1024;
 const MAX_BYTES = 2 * 1024 * 1024;
 /** One file of so many is edited. */
 const EDITED = 20;
@@ -20,7 +20,7 @@ export interface ImagePair {
 }
 
 /**
- * Makes an image of four layers of about 160 MB each from this machine's /usr, and one in which every 20th file has been
+ * Makes an image of four layers of about 240 MB each from this machine's /usr, and one in which every 20th file has been
  * edited. Another process does: the memory of this one would count for what it measures later.
  */
 export function makePair(folder: string): ImagePair {

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { findReference } from "../test/support/reference.ts";
 import { type Case, compare, measure, printHead } from "./compare.ts";
+import { benchDelta } from "./delta.ts";
 import { makeImageApart } from "./image.ts";
 import { benchOstree } from "./ostree.ts";
 import { benchRegistry } from "./registry.ts";
@@ -64,6 +65,7 @@ async function main(): Promise<void> {
   await benchTools(contest);
   await benchRegistry({ ours: OURS, reference, layout: images.usual.layout, folder: FOLDER, rounds: ROUNDS });
   await benchOstree(contest);
+  await benchDelta(contest);
   await run({ name: "--version", command: (binary) => [binary, "--version"] });
   rmSync(FOLDER, { recursive: true, force: true });
 }
