@@ -37,6 +37,9 @@ function rewrite(path: string, change: (bytes: Buffer) => Uint8Array): void {
   writeFileSync(path, change(bytes));
 }
 
+/** As many zeros; ones where all are zeros already. */
+const zerosOrOnes = (bytes: Buffer) => Buffer.alloc(bytes.length, bytes.some((byte) => byte !== 0) ? 0 : 1);
+
 const onObject =
   (
     what: string,
@@ -88,7 +91,7 @@ const MAKERS: readonly (readonly [weight: number, make: Maker])[] = [
       appendFileSync(file, Buffer.alloc(1 + choices.below(5000))),
     ),
   ],
-  [4, onObject("object of zeros", (file) => rewrite(file, (bytes) => Buffer.alloc(bytes.length)))],
+  [4, onObject("object of zeros", (file) => rewrite(file, zerosOrOnes))],
   [12, onObject("deleted object", (file) => rmSync(file), false)],
   [
     3,

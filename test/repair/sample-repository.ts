@@ -1,4 +1,4 @@
-import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { openSource } from "../../src/oci/open-source.ts";
 import { pullImage } from "../../src/oci/pull/pull.ts";
@@ -54,6 +54,8 @@ export async function makeSampleRepository(scratch: string, hash: HashName): Pro
   await using commits = LocalRepository.open(ostree);
   await pullCommit(repository, commits, await commits.resolveRef("test/main"), { ref: "main", jobs: 1 });
   Bun.spawnSync(["cp", "-r", join(layout, "blobs"), join(scratch, "tree")]);
+  for (const name of ["", ...readdirSync(join(scratch, "tree"), { recursive: true, encoding: "utf8" })])
+    utimesSync(join(scratch, "tree", name), 1_700_000_000, 1_700_000_000);
   await createImage(repository, join(scratch, "tree"), {
     ref: "os/tree",
     xattrs: undefined,
