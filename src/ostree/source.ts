@@ -42,7 +42,7 @@ export interface LocalFiles {
 /** Files that have to be fetched. */
 export interface RemoteFiles {
   readonly kind: "remote";
-  /** How many of them to fetch at a time. */
+  /** How many of them to fetch at a time, as it looks now. */
   readonly concurrency: number;
   /**
    * Fetches a file in the form in which archives store it: header, then raw deflate data. Failures that may pass are

@@ -111,11 +111,10 @@ export class ObjectWalk {
 
   /** Fetches what is wanted, several objects at a time, until nothing more is. */
   async #workOff(): Promise<void> {
-    const { metadataConcurrency } = this.#source;
     const underWay = new Set<Promise<void>>();
     try {
       while (this.#stack.length > 0 || underWay.size > 0) {
-        while (this.#stack.length > 0 && underWay.size < metadataConcurrency) {
+        while (this.#stack.length > 0 && underWay.size < this.#source.metadataConcurrency) {
           const work = this.#fetchAndTake(this.#stack.pop()!).then(() => {
             underWay.delete(work);
           });

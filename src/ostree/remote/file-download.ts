@@ -11,14 +11,20 @@ const MAX_HEADER = 1024 * 1024;
 /** How much longer data that hardly can be compressed may get: far more than any compressor makes it. */
 const MAX_GROWTH = 1.1;
 
-/** Fetches a file as archives have it; a large one over as many connections as it takes. */
+/**
+ * Fetches a file as archives have it; a large one over as many connections as it takes.
+ * @param onReply told how many milliseconds the reply took to begin.
+ */
 export function downloadFile(
   fetcher: Fetcher,
   checksum: Checksum,
   signal: AbortSignal,
+  onReply: (ms: number) => void,
 ): Promise<FetchedFile> {
+  const start = performance.now();
   const request = { path: objectPath(checksum, "filez"), what: `the file ${checksum}`, signal };
   return fetcher.fetch(request, async (reply): Promise<FetchedFile> => {
+    onReply(performance.now() - start);
     const beginning = await reply.beginning(MAX_SMALL_FILE);
     if (beginning.isWhole) return beginning;
     const head = Buffer.concat(beginning.parts, beginning.size);

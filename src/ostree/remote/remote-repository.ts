@@ -9,6 +9,7 @@ import { type Checksum, parseChecksum } from "../checksum.ts";
 import { MAX_METADATA_SIZE, type MetadataType } from "../objects.ts";
 import { isRequired, verifySignatures } from "../signature/verification.ts";
 import type { OstreeSource, RemoteFiles } from "../source.ts";
+import { Concurrency } from "./concurrency.ts";
 import { connectionSettings } from "./connection.ts";
 import { downloadFile } from "./file-download.ts";
 import { findMirrors } from "./mirrors.ts";
@@ -28,7 +29,6 @@ export interface RemoteOptions {
   readonly timeouts?: Timeouts;
 }
 
-const CONCURRENCY = 16;
 /** A checksum and a line end, and some room for spaces. */
 const MAX_REF_SIZE = 4096;
 const MAX_DELTA_INDEX_SIZE = 16 * 1024 * 1024;
@@ -44,13 +44,13 @@ export interface OfferedDelta {
 /** A repository of ostree of the mode `archive` that is published over HTTP. */
 export class RemoteRepository implements OstreeSource {
   readonly label: string;
-  readonly metadataConcurrency = CONCURRENCY;
   readonly files: RemoteFiles;
   readonly #settings: RemoteSettings;
   readonly #options: RemoteOptions;
   readonly #fetcher: Fetcher;
   readonly #content: Fetcher;
   readonly #abort: AbortController;
+  readonly #concurrency = new Concurrency();
   #summary: Promise<Summary | undefined> | undefined;
 
   private constructor(
@@ -66,10 +66,14 @@ export class RemoteRepository implements OstreeSource {
     this.#fetcher = fetcher;
     this.#content = content;
     this.#abort = abort;
+    const concurrency = this.#concurrency;
     this.files = {
       kind: "remote",
-      concurrency: CONCURRENCY,
-      fetchFile: (checksum, signal) => downloadFile(content, checksum, signal),
+      get concurrency() {
+        return concurrency.limit;
+      },
+      fetchFile: (checksum, signal) =>
+        downloadFile(content, checksum, signal, (ms) => concurrency.replied(ms)),
     };
   }
 
@@ -96,6 +100,10 @@ export class RemoteRepository implements OstreeSource {
         ? fetcher
         : new Fetcher({ ...common, mirrors: await findMirrors(contentUrl, common) });
     return new RemoteRepository(settings, options, fetcher, content, abort);
+  }
+
+  get metadataConcurrency(): number {
+    return this.#concurrency.limit;
   }
 
   /** Its list of refs; undefined when it has none. */
