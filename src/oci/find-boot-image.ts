@@ -1,9 +1,9 @@
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
+import { storeImage } from "../repository/images.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { addImage } from "./commit.ts";
 import type { OciDigest } from "./digest.ts";
 import { openManifest, parseStoredConfig } from "./image.ts";
@@ -41,13 +41,12 @@ export function findBootImage(
   for (const { id, bootable, xattrMode, version } of linkedImageRefs(config.document.namedRefs)) {
     if (bootable && id === expected) return { id, xattrMode: xattrMode!, version };
   }
-  const { algorithm, objects } = repository;
+  const { algorithm } = repository;
   for (const xattrMode of MODES) {
     const root = bootableTree(repository, `@${config.digest}`, config.document.id, xattrMode);
     for (const version of VERSIONS) {
-      const image = writeImage(root, version, algorithm);
-      if (fsVerityDigest(image, algorithm) !== expected) continue;
-      objects.storeVerified(image);
+      if (imageDigest(root, version, algorithm) !== expected) continue;
+      storeImage(repository, root, version);
       const ref = findImageRef(version, true, xattrMode);
       addImage(repository, manifest, parseStoredConfig(config), { ...ref, id: expected });
       return { id: expected, xattrMode, version };

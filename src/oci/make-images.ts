@@ -1,5 +1,6 @@
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
+import { storeImage } from "../repository/images.ts";
 import type { ErofsVersion } from "../repository/meta.ts";
 import { readFromObjects } from "../repository/read-file.ts";
 import type { Repository } from "../repository/repository.ts";
@@ -7,7 +8,6 @@ import { applyBootTransform } from "../tree/boot-transform.ts";
 import type { Directory } from "../tree/model.ts";
 import { applyOciTransform, type XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { findImageRef, type LinkedImage } from "./image-refs.ts";
 import { type Seal, satisfies } from "./seal.ts";
 
@@ -104,20 +104,19 @@ class Maker {
    * @returns that in the default format, when they are wanted.
    */
   make(root: Directory, bootable: boolean, mode: XattrFilter, wanted: boolean): ObjectId | undefined {
-    const { objects, erofsVersions, algorithm } = this.#repository;
+    const { erofsVersions, algorithm } = this.#repository;
     const own = wanted ? erofsVersions : [];
     const ids = own.map((version) => {
-      const { id } = objects.storeVerified(writeImage(root, version, algorithm));
+      const id = storeImage(this.#repository, root, version);
       this.#link(version, bootable, mode, id, false);
       return id;
     });
     for (const version of [2, 1, 0] as const) {
       const open = this.open.filter((seal) => seal.bootable === undefined || seal.bootable === bootable);
       if (own.includes(version) || open.length === 0) continue;
-      const image = writeImage(root, version, algorithm);
-      const id = fsVerityDigest(image, algorithm);
+      const id = imageDigest(root, version, algorithm);
       if (!open.some((seal) => seal.id === id)) continue;
-      objects.storeVerified(image);
+      storeImage(this.#repository, root, version);
       this.#link(version, bootable, mode, id, true);
     }
     return ids[0];

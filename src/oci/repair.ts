@@ -1,8 +1,8 @@
 import { collectObjects } from "../erofs/collect.ts";
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
 import { checkStreamContent } from "../repository/fsck-deep.ts";
-import { linkImage, readImageFile } from "../repository/images.ts";
+import { linkImage, readImageFile, storeImage } from "../repository/images.ts";
 import { readFromObjects } from "../repository/read-file.ts";
 import { MAX_ENTRIES, openCategory } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
@@ -11,7 +11,6 @@ import { listDirectory } from "../sys/dir.ts";
 import { applyBootTransform } from "../tree/boot-transform.ts";
 import { applyOciTransform } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { isDigest, type OciDigest } from "./digest.ts";
 import { imageConfigOf, openManifest, type StoredImage } from "./image.ts";
 import { type LinkedImage, linkedImageRefs } from "./image-refs.ts";
@@ -120,11 +119,10 @@ function remakeImages(repository: Repository, image: StoredImage, { onMade }: Re
     applyOciTransform(root, linked.xattrMode ?? "allowlist-only");
     if (linked.bootable) applyBootTransform(root, readFromObjects(repository.objects));
     if (repository.objects.has(id)) continue;
-    const bytes = versionsOf(linked)
-      .map((version) => writeImage(root, version, repository.algorithm))
-      .find((candidate) => fsVerityDigest(candidate, repository.algorithm) === id);
-    if (bytes === undefined) continue;
-    repository.objects.storeKnown(id, bytes);
+    const { algorithm } = repository;
+    const made = versionsOf(linked).find((version) => imageDigest(root, version, algorithm) === id);
+    if (made === undefined) continue;
+    storeImage(repository, root, made);
     linkImage(repository, id);
     onMade(id);
   }

@@ -1,8 +1,7 @@
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { commitImage } from "./commit.ts";
 import { parseConfig } from "./config.ts";
 import { digestAlgorithm, type OciDigest } from "./digest.ts";
@@ -54,10 +53,7 @@ export function sealImage(repository: Repository, name: string, options: SealOpt
   try {
     // By digest: the layers are verified before their content is vouched for.
     const root = imageTree(repository, `@${image.manifest.digest}`, { xattrs: "allowlist-only", bootable });
-    const id = fsVerityDigest(
-      writeImage(root, repository.erofsVersion, repository.algorithm),
-      repository.algorithm,
-    );
+    const id = imageDigest(root, repository.erofsVersion, repository.algorithm);
     const sealedConfig = parseConfig(
       setJsonMember(config.bytes, ["config", "Labels", SEAL_LABEL], id, "config"),
       digestAlgorithm(config.digest),

@@ -1,11 +1,10 @@
 import { readImage } from "../erofs/reader.ts";
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
 import { openImage, readImageFile } from "../repository/images.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Directory } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { CommitStreamWriter } from "./commit-stream-writer.ts";
 import { type StoredCommit, storeCommit } from "./stored-commit.ts";
 import { buildCommitTree } from "./tree.ts";
@@ -28,7 +27,7 @@ function hadCleanNames(repository: Repository, { commit, table, image, subpaths 
   if (image === undefined) return false;
   const { root, hasXattrs } = buildCommitTree(table, commit, { cleanXattrNames: true, subpaths });
   const { erofsVersion, algorithm } = repository;
-  return hasXattrs && fsVerityDigest(writeImage(root, erofsVersion, algorithm), algorithm) === image;
+  return hasXattrs && imageDigest(root, erofsVersion, algorithm) === image;
 }
 
 /** The image of a commit, without making one. @throws CfsError NotFound */

@@ -1,9 +1,8 @@
-import { writeImage } from "../erofs/writer.ts";
+import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
-import { linkImage } from "../repository/images.ts";
+import { linkImage, storeImage } from "../repository/images.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { ObjectId } from "../verity/digest.ts";
-import { fsVerityDigest } from "../verity/merkle.ts";
 import { listCommits } from "./resolve.ts";
 import { openCommit, type StoredCommit } from "./stored-commit.ts";
 import { buildCommitTree } from "./tree.ts";
@@ -17,9 +16,7 @@ export function repairCommitImages(repository: Repository, onMade: (image: Objec
     try {
       const stored = openCommit(repository, commit);
       if (stored?.image === undefined || repository.objects.has(stored.image)) continue;
-      const bytes = remakeImage(repository, stored, stored.image);
-      if (bytes === undefined) continue;
-      repository.objects.storeKnown(stored.image, bytes);
+      if (!remakeImage(repository, stored, stored.image)) continue;
       linkImage(repository, stored.image);
       onMade(stored.image);
     } catch (error) {
@@ -29,19 +26,20 @@ export function repairCommitImages(repository: Repository, onMade: (image: Objec
   }
 }
 
-/** The image of a commit, made with whatever options give its digest. */
+/** Stores the image of a commit, made with whatever options give its digest. @returns false when none do. */
 function remakeImage(
-  { algorithm }: Repository,
+  repository: Repository,
   { table, commit, subpaths }: StoredCommit,
   image: ObjectId,
-): Uint8Array | undefined {
+): boolean {
   for (const cleanXattrNames of [false, true]) {
     const { root, hasXattrs } = buildCommitTree(table, commit, { cleanXattrNames, subpaths });
     for (const version of [1, 2, 0] as const) {
-      const bytes = writeImage(root, version, algorithm);
-      if (fsVerityDigest(bytes, algorithm) === image) return bytes;
+      if (imageDigest(root, version, repository.algorithm) !== image) continue;
+      storeImage(repository, root, version);
+      return true;
     }
-    if (!hasXattrs) return undefined;
+    if (!hasXattrs) return false;
   }
-  return undefined;
+  return false;
 }

@@ -1,7 +1,6 @@
 import { fromText, toText } from "../bytes.ts";
-import { writeImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { linkImage } from "../repository/images.ts";
+import { linkImage, storeImage } from "../repository/images.ts";
 import { linkTarget } from "../repository/links.ts";
 import { ObjectChecklist } from "../repository/presence.ts";
 import { listRefs, openCategory, writeRef } from "../repository/refs.ts";
@@ -78,8 +77,7 @@ export function storeCommit(
     );
   }
   expectContent(repository, table);
-  const bytes = writeImage(imageTree ?? root, repository.erofsVersion, algorithm);
-  const image = repository.objects.storeVerified(bytes).id;
+  const image = storeImage(repository, imageTree ?? root);
   const firstStream = fsVerityDigest(finished.withoutImage(), algorithm);
   const { subpaths } = treeOptions;
   const stream = repository.objects.storeVerified(finished.withImage(image, subpaths?.paths)).id;

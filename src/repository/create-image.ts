@@ -1,9 +1,8 @@
-import { PreparedImage } from "../erofs/writer.ts";
 import type { Progress } from "../progress.ts";
 import type { XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { directoryTree } from "./directory-tree.ts";
-import { linkImage } from "./images.ts";
+import { linkImage, storeImage } from "./images.ts";
 import { refComponents } from "./names.ts";
 import type { Repository } from "./repository.ts";
 
@@ -35,10 +34,7 @@ export async function createImage(
   repository.ensureWritable();
   const { algorithm, objects, erofsVersions } = repository;
   const root = await directoryTree(path, { algorithm, store: objects.handle, ...treeOptions });
-  const images = erofsVersions.map((version) => {
-    const image = new PreparedImage(root, version, algorithm);
-    return objects.storeStream((write) => image.write(write), "verified").id;
-  });
+  const images = erofsVersions.map((version) => storeImage(repository, root, version));
   for (const id of images.slice(1)) linkImage(repository, id);
   linkImage(repository, images[0]!, ref);
   return images[0]!;

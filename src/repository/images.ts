@@ -1,7 +1,8 @@
 import { type ByteString, toText } from "../bytes.ts";
 import { collectObjects } from "../erofs/collect.ts";
-import { COMPOSEFS_MAGIC, HEADER, MAX_IMAGE_SIZE } from "../erofs/format.ts";
+import { COMPOSEFS_MAGIC, type FormatVersion, HEADER, MAX_IMAGE_SIZE } from "../erofs/format.ts";
 import { readImage } from "../erofs/reader.ts";
+import { PreparedImage } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pread, syncfs } from "../sys/file.ts";
@@ -104,6 +105,16 @@ export function readImageTree(repository: Repository, name: string): Directory {
   } catch (error) {
     throw withContext(`image '${name}'`, error);
   }
+}
+
+/** Stores the image of a tree, which is never in memory as a whole. Throws as `PreparedImage` does. */
+export function storeImage(
+  { objects, algorithm, erofsVersion }: Repository,
+  root: Directory,
+  version: FormatVersion = erofsVersion,
+): ObjectId {
+  const image = new PreparedImage(root, version, algorithm);
+  return objects.storeStream((write) => image.write(write), "verified").id;
 }
 
 /** Links an image object that is stored, after waiting until it is on disk. */

@@ -1,5 +1,4 @@
-import { writeImage } from "../../../erofs/writer.ts";
-import { fsVerityDigest } from "../../../verity/merkle.ts";
+import { imageDigest } from "../../../erofs/writer.ts";
 import type { Arguments } from "../../arguments.ts";
 import type { Context } from "../../context.ts";
 import { openRepository } from "../../repository.ts";
@@ -9,6 +8,5 @@ import { treeArgument } from "./tree.ts";
 export function run(context: Context, args: Arguments): void {
   using repository = openRepository(context);
   const { algorithm, erofsVersion } = repository;
-  const image = writeImage(treeArgument(repository, args), erofsVersion, algorithm);
-  context.out.line(fsVerityDigest(image, algorithm));
+  context.out.line(imageDigest(treeArgument(repository, args), erofsVersion, algorithm));
 }
