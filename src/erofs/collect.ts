@@ -1,6 +1,7 @@
 import { CfsError } from "../errors.ts";
 import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../mode.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import { BLOCK_SIZE, LAYOUT_INLINE, STUB_NAMES, WHITEOUT_MARKERS } from "./format.ts";
 import { type Dirent, ErofsImage, invalidImage, type RawInode } from "./image.ts";
 
@@ -14,11 +15,21 @@ import { type Dirent, ErofsImage, invalidImage, type RawInode } from "./image.ts
  * @throws CfsError Corrupt.
  */
 export function collectObjects(bytes: Uint8Array, algorithm: Algorithm): ObjectId[] {
-  return Array.from(collectObjectSizes(bytes, algorithm).keys()).sort();
+  return [...collect(bytes, algorithm).objects].sort();
 }
 
 /** As `collectObjects`, in no order, with the sizes in bytes that the image's files say they have. @throws CfsError Corrupt */
 export function collectObjectSizes(bytes: Uint8Array, algorithm: Algorithm): ReadonlyMap<ObjectId, number> {
+  const { objects, sizes } = collect(bytes, algorithm);
+  return new Map(sizes.map((size, i) => [objects.at(i), size]));
+}
+
+/** As `collectObjects`, as bytes in no order, one digest after the other. @throws CfsError Corrupt */
+export function collectDigests(bytes: Uint8Array, algorithm: Algorithm): Buffer {
+  return collect(bytes, algorithm).objects.bytes();
+}
+
+function collect(bytes: Uint8Array, algorithm: Algorithm): Collector {
   const image = new ErofsImage(bytes);
   const { rootNid, version } = image;
   const collector = new Collector(image, algorithm);
@@ -49,18 +60,23 @@ export function collectObjectSizes(bytes: Uint8Array, algorithm: Algorithm): Rea
       }
     }
   }
-  return collector.objects;
+  return collector;
 }
 
 class Collector {
-  readonly objects = new Map<ObjectId, number>();
+  readonly objects: DigestTable;
+  /** Of the files, by the index of the object. */
+  readonly sizes: number[] = [];
   readonly #image: ErofsImage;
   readonly #algorithm: Algorithm;
   readonly #sharedSeen = new Set<number>();
+  readonly #redirect: Buffer;
 
   constructor(image: ErofsImage, algorithm: Algorithm) {
     this.#image = image;
     this.#algorithm = algorithm;
+    this.objects = new DigestTable(algorithm.size);
+    this.#redirect = Buffer.alloc(algorithm.size);
   }
 
   visit(inode: RawInode): void {
@@ -77,27 +93,30 @@ class Collector {
         if (this.#sharedSeen.has(entry)) return;
         this.#sharedSeen.add(entry);
       }
-      const id =
-        kind === "metacopy"
-          ? validMetacopy(image, entry, this.#algorithm)
-          : image.redirect(entry, this.#algorithm);
-      if (id !== undefined) this.objects.set(id, inode.size);
+      const index = kind === "metacopy" ? this.#addMetacopy(entry) : this.#addRedirect(entry);
+      if (index !== undefined) this.sizes[index] = inode.size;
     });
     if (markers >= MARKERS.size) throw invalidImage("Epoch2 image contains escaped whiteout");
+  }
+
+  /** Values that no kernel would accept name no object. */
+  #addMetacopy(entry: number): number | undefined {
+    try {
+      const at = this.#image.metacopyStart(entry, this.#algorithm);
+      return at === undefined ? undefined : this.objects.indexOfBytes(this.#image.bytes, at);
+    } catch (error) {
+      if (error instanceof CfsError) return undefined;
+      throw error;
+    }
+  }
+
+  #addRedirect(entry: number): number | undefined {
+    const isObject = this.#image.readRedirect(entry, this.#algorithm, this.#redirect);
+    return isObject ? this.objects.indexOfBytes(this.#redirect, 0) : undefined;
   }
 }
 
 const MARKERS: ReadonlySet<string> = new Set(WHITEOUT_MARKERS);
-
-/** Values that no kernel would accept name no object. */
-function validMetacopy(image: ErofsImage, entry: number, algorithm: Algorithm): ObjectId | undefined {
-  try {
-    return image.metacopy(entry, algorithm);
-  } catch (error) {
-    if (error instanceof CfsError) return undefined;
-    throw error;
-  }
-}
 
 function checkStubs(dirents: readonly Dirent[]): void {
   const names = new Set(dirents.map((d) => d.name));

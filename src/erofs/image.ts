@@ -2,6 +2,7 @@ import type { ByteString } from "../bytes.ts";
 import { CfsError } from "../errors.ts";
 import { parseObjectPath } from "../tree/dumpfile.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { readHex } from "../verity/hex.ts";
 import {
   BLOCK_BITS,
   BLOCK_SIZE,
@@ -361,6 +362,12 @@ export class ErofsImage {
    * @throws CfsError Corrupt when it is none of this algorithm.
    */
   metacopy(entry: number, algorithm: Algorithm): ObjectId | undefined {
+    const at = this.metacopyStart(entry, algorithm);
+    return at === undefined ? undefined : (this.bytes.hexSlice(at, at + algorithm.size) as ObjectId);
+  }
+
+  /** As `metacopy`: where the digest begins. */
+  metacopyStart(entry: number, algorithm: Algorithm): number | undefined {
     const head = this.#words[entry >> 2]!;
     const length = head >>> 16;
     if (length === 0) return undefined;
@@ -381,7 +388,7 @@ export class ErofsImage {
           `(expected version=0, len=${expected}, flags=0, digest_algo=${algorithm.kernelId})`,
       );
     }
-    return bytes.hexSlice(at + METACOPY_HEADER_SIZE, at + expected) as ObjectId;
+    return at + METACOPY_HEADER_SIZE;
   }
 
   /** The object that a redirect entry names; undefined when it is no object's path. */
@@ -393,12 +400,32 @@ export class ErofsImage {
     }
   }
 
+  /** As `redirect`. @param out gets the digest. @returns false when the entry is no object's path */
+  readRedirect(entry: number, algorithm: Algorithm, out: Buffer): boolean {
+    const head = this.#words[entry >> 2]!;
+    const end = entry + XATTR_ENTRY_SIZE + (head & 0xff) + (head >>> 16);
+    const start = end - (2 * algorithm.size + 1);
+    const { bytes } = this;
+    const isUsual =
+      head >>> 16 > 2 * algorithm.size &&
+      bytes[start + 2] === SLASH &&
+      readHex(bytes, start, out.subarray(0, 1), 0) &&
+      readHex(bytes, start + 3, out, 1);
+    if (isUsual) return true;
+    const id = this.redirect(entry, algorithm);
+    if (id === undefined) return false;
+    out.hexWrite(id);
+    return true;
+  }
+
   /** In an image as a writer makes it no two structures share a byte. */
   #charge(bytes: number): void {
     this.#budget -= bytes;
     if (this.#budget < 0) throw invalidImage("structures overlap");
   }
 }
+
+const SLASH = "/".charCodeAt(0);
 
 const OVERLAY_SUFFIX_HEAD = "overlay.metacopy".length | (XATTR_INDEX_TRUSTED << 8);
 const WORD_OVER = fourBytes("over");

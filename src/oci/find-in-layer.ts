@@ -1,9 +1,9 @@
 import type { ByteString } from "../bytes.ts";
 import type { Repository } from "../repository/repository.ts";
 import { lookUpStream, openStreamObject } from "../repository/streams.ts";
-import { DigestTable } from "../splitstream/digest-table.ts";
 import { CONTENT_LAYER } from "../splitstream/format.ts";
 import type { ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import type { OciDigest } from "./digest.ts";
 import { layerEntries } from "./stored-layer.ts";
 import { layerStream } from "./streams.ts";

@@ -1,8 +1,8 @@
 import { CfsError } from "../errors.ts";
-import { DigestTable } from "../splitstream/digest-table.ts";
 import { CONTENT_OSTREE_COMMIT, ObjectIdTable } from "../splitstream/format.ts";
 import { SplitstreamWriter } from "../splitstream/writer.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import { CHECKSUM_SIZE, type Checksum } from "./checksum.ts";
 import {
   BUCKETS_AT,

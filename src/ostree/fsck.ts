@@ -4,7 +4,7 @@ import { sharedCopy } from "../parallel/shared-copy.ts";
 import { workTogether } from "../parallel/together.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import type { Repository } from "../repository/repository.ts";
-import { DigestTable } from "../splitstream/digest-table.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import { CHECKSUM_SIZE, type Checksum } from "./checksum.ts";
 import { CommitStreamWriter } from "./commit-stream-writer.ts";
 import { type CommitTable, NO_EXTERNAL } from "./commit-table.ts";

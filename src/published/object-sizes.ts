@@ -1,5 +1,5 @@
-import { DigestTable } from "../splitstream/digest-table.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import type { KnownSize } from "./references.ts";
 
 /** Objects, each once, with what is known of their sizes: millions of them don't take much memory. */

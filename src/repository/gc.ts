@@ -15,12 +15,14 @@ import {
 } from "../sys/file.ts";
 import { emptyStatus, tryFstatat } from "../sys/stat.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
+import type { DigestTable } from "../verity/digest-table.ts";
 import { TEMPORARY_LINK_PREFIX } from "./links.ts";
 import { findLiveObjects, type RootCheck, type RootCondition, type Unreadable } from "./live-objects.ts";
 import { type Category, objectOfTarget, REFS } from "./names.ts";
 import { OBJECT_DIRECTORIES, parseObjectIdParts } from "./object-check.ts";
 import { TEMPORARY_OBJECT_PREFIX } from "./objects.ts";
 import { PARTIAL_DIRECTORY } from "./partial-files.ts";
+import { parseObjectName } from "./presence.ts";
 import { MAX_ENTRIES, openCategory, openIfDirectory, removeRef } from "./refs.ts";
 import { removeTree } from "./remove-tree.ts";
 import type { Repository } from "./repository.ts";
@@ -130,14 +132,10 @@ function openObjects(repository: Repository): Fd | undefined {
   return fd === -ENOENT ? undefined : new Fd(check(fd, "openat", "objects"), "objects");
 }
 
-function findDead(
-  repository: Repository,
-  objects: Fd,
-  live: ReadonlySet<ObjectId>,
-  strays: string[],
-): DeadObjects[] {
+function findDead(repository: Repository, objects: Fd, live: DigestTable, strays: string[]): DeadObjects[] {
   const dead: DeadObjects[] = [];
   const status = emptyStatus();
+  const digest = Buffer.alloc(repository.algorithm.size);
   for (const xx of OBJECT_DIRECTORIES) {
     let opened: Fd;
     try {
@@ -150,7 +148,10 @@ function findDead(
     }
     using directory = opened;
     const group: DeadObjects = { xx, names: [], ids: [], bytes: 0 };
-    for (const { name, type } of readDirectory(directory)) {
+    digest.hexWrite(xx);
+    const isLive = (bytes: Uint8Array, start: number) =>
+      parseObjectName(bytes, start, digest) && live.find(digest, 0) >= 0;
+    for (const { name, type } of readDirectory(directory, { skip: isLive })) {
       let id: ObjectId;
       try {
         id = parseObjectIdParts(xx, name, repository.algorithm);

@@ -17,6 +17,7 @@ export interface Keeper {
  */
 export function findKeepers(repository: Repository, objects: ReadonlySet<ObjectId>): Map<ObjectId, Keeper[]> {
   const graph = new ReferenceGraph(repository);
+  const { size } = repository.algorithm;
   const keepers = new Map<ObjectId, Keeper[]>();
   for (const root of graph.roots()) {
     const holders = new Map<ObjectId, ObjectId | undefined>();
@@ -24,7 +25,14 @@ export function findKeepers(repository: Repository, objects: ReadonlySet<ObjectI
       // The first way found leads upwards to the root; a later one could lead in a circle.
       if (!holders.has(id)) holders.set(id, holder);
     };
-    graph.walk(root, new Set(), onVisit, () => undefined);
+    const visitor = {
+      one: onVisit,
+      many(digests: Buffer, holder: ObjectId) {
+        for (let at = 0; at < digests.length; at += size)
+          onVisit(digests.hexSlice(at, at + size) as ObjectId, holder);
+      },
+    };
+    graph.walk(root, new Set(), visitor, () => undefined);
     for (const object of objects) {
       if (!holders.has(object)) continue;
       const via: string[] = [];

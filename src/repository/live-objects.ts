@@ -1,11 +1,12 @@
 import { type ByteString, display, toText } from "../bytes.ts";
-import { collectObjects } from "../erofs/collect.ts";
+import { collectDigests } from "../erofs/collect.ts";
 import { CfsError, describeError } from "../errors.ts";
 import { HEADER_SIZE, hasSplitstreamMagic } from "../splitstream/format.ts";
 import { DT_LNK, listDirectory } from "../sys/dir.ts";
 import type { Fd } from "../sys/fd.ts";
 import { pread, readlinkat } from "../sys/file.ts";
 import { isObjectId, type ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import { readImageFile } from "./images.ts";
 import { baseName, type Category, objectOfTarget, REFS } from "./names.ts";
 import { ObjectChecker } from "./object-check.ts";
@@ -21,7 +22,7 @@ export interface Unreadable {
 }
 
 export interface LiveObjects {
-  readonly ids: ReadonlySet<ObjectId>;
+  readonly ids: DigestTable;
   /** Files that do not belong where they are, and links that lead nowhere; none of them keeps an object. */
   readonly strays: readonly string[];
   /** Roots whose objects are not known: nothing may be deleted while there are any. */
@@ -60,8 +61,12 @@ export interface Root {
   readonly id: ObjectId | undefined;
 }
 
-/** Called for each object that a root needs; `holder` is the stream or image that refers to it. */
-export type Visit = (id: ObjectId, holder: ObjectId | undefined) => void;
+/** Told of what a root needs; `holder` is the stream or image that refers to it. */
+export interface ObjectVisitor {
+  one(id: ObjectId, holder: ObjectId | undefined): void;
+  /** @param digests one after the other. */
+  many(digests: Buffer, holder: ObjectId): void;
+}
 
 /** Told why something that a root needs can't be read, so that it is not known what else the root needs. */
 export type OnUnreadable = (why: string) => void;
@@ -81,7 +86,11 @@ export function findLiveObjects(
   { condition = () => undefined, checkRoot: check = () => undefined }: LiveOptions = {},
 ): LiveObjects {
   const checkRoot = rootChecker(repository, check);
-  const ids = new Set<ObjectId>();
+  const ids = new DigestTable(repository.algorithm.size);
+  const visitor: ObjectVisitor = {
+    one: (id) => void ids.indexOf(id),
+    many: (digests) => ids.addAll(digests),
+  };
   const unreadable: Unreadable[] = [];
   const graph = new ReferenceGraph(repository);
   const walked = new Set<ObjectId>();
@@ -92,7 +101,7 @@ export function findLiveObjects(
       const wrong = checkRoot(root);
       if (wrong !== undefined) onUnreadable(wrong);
     });
-    graph.walk(root, walked, (id) => void ids.add(id), onUnreadable);
+    graph.walk(root, walked, visitor, onUnreadable);
     if (lost.length > 0) unreadable.push({ root: root.path, why: lost[0]! });
   };
   let waiting: { root: Root; ref: string; streams: readonly ByteString[] }[] = [];
@@ -104,8 +113,8 @@ export function findLiveObjects(
   }
   const isLive = (id: ObjectId | undefined) => id !== undefined && ids.has(id);
   // What one of them keeps may be what another one depends on.
-  for (let before = -1; before !== ids.size; ) {
-    before = ids.size;
+  for (let before = -1; before !== ids.length; ) {
+    before = ids.length;
     const { met = [], unmet = [] } = Object.groupBy(waiting, ({ streams }) =>
       streams.some((stream) => isLive(graph.streamObject(stream))) ? "met" : "unmet",
     );
@@ -182,7 +191,7 @@ export class ReferenceGraph {
    * streams below it. Other objects with a name are only visited. What can't be read is passed over.
    * @param walked streams and images that need no second walk; those that are walked are added.
    */
-  walk(root: Root, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
+  walk(root: Root, walked: Set<ObjectId>, visitor: ObjectVisitor, onUnreadable: OnUnreadable): void {
     const { category, entry, id } = root;
     if (id === undefined) {
       const exists = (category === "images" ? this.#images : this.#streams).has(entry);
@@ -190,24 +199,29 @@ export class ReferenceGraph {
     } else if (category === "images") {
       if (entry !== id && isObjectId(entry, this.#repository.algorithm))
         onUnreadable(`images/${display(entry)} leads to another image than its name says`);
-      visit(id, undefined);
-      this.#walkImage(id, walked, visit, onUnreadable);
-    } else this.#walkStreams(id, walked, visit, onUnreadable);
+      visitor.one(id, undefined);
+      this.#walkImage(id, walked, visitor, onUnreadable);
+    } else this.#walkStreams(id, walked, visitor, onUnreadable);
   }
 
-  #walkImage(id: ObjectId, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
+  #walkImage(id: ObjectId, walked: Set<ObjectId>, visitor: ObjectVisitor, onUnreadable: OnUnreadable): void {
     if (walked.has(id)) return;
     attempt(onUnreadable, () => {
       using file = this.#repository.objects.open(id);
       this.#verify(file, id);
-      const objects = collectObjects(readImageFile(file), this.#repository.algorithm);
+      const objects = collectDigests(readImageFile(file), this.#repository.algorithm);
       walked.add(id);
-      for (const object of objects) visit(object, id);
+      visitor.many(objects, id);
     });
   }
 
-  #walkStreams(first: ObjectId, walked: Set<ObjectId>, visit: Visit, onUnreadable: OnUnreadable): void {
-    visit(first, undefined);
+  #walkStreams(
+    first: ObjectId,
+    walked: Set<ObjectId>,
+    visitor: ObjectVisitor,
+    onUnreadable: OnUnreadable,
+  ): void {
+    visitor.one(first, undefined);
     const pending = [first];
     const images: ObjectId[] = [];
     let incomplete = false;
@@ -215,7 +229,7 @@ export class ReferenceGraph {
       if (walked.has(id)) continue;
       const holder = id;
       attempt(onUnreadable, () => {
-        for (const target of this.#walkStream(holder, walked, visit)) {
+        for (const target of this.#walkStream(holder, walked, visitor)) {
           const kind = this.#kindOf(target);
           if (kind === "stream") pending.push(target);
           if (kind === "image") images.push(target);
@@ -224,20 +238,20 @@ export class ReferenceGraph {
       });
     }
     // The layers keep what is in the images made from them. Where one got lost, only the images still know it.
-    if (incomplete) for (const image of images) this.#walkImage(image, walked, visit, () => undefined);
+    if (incomplete) for (const image of images) this.#walkImage(image, walked, visitor, () => undefined);
   }
 
   /** @returns what named refs point to. */
-  #walkStream(id: ObjectId, walked: Set<ObjectId>, visit: Visit): ObjectId[] {
+  #walkStream(id: ObjectId, walked: Set<ObjectId>, visitor: ObjectVisitor): ObjectId[] {
     {
       using file = this.#repository.objects.open(id);
       this.#verify(file, id);
     }
     using stream = openStreamObject(this.#repository, id);
     walked.add(id);
-    for (const object of stream.reader.objectRefs) visit(object, id);
+    visitor.many(stream.reader.objectRefs.bytes, id);
     const targets = [...new Set(stream.reader.namedRefs.values())];
-    for (const target of targets) visit(target, id);
+    for (const target of targets) visitor.one(target, id);
     return targets;
   }
 

@@ -1,18 +1,15 @@
-import { DigestTable } from "../splitstream/digest-table.ts";
 import { openDirectory, visitNames } from "../sys/dir.ts";
 import { ENOENT, isErrno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { ObjectId } from "../verity/digest.ts";
+import { DigestTable } from "../verity/digest-table.ts";
+import { readHex } from "../verity/hex.ts";
 import type { Repository } from "./repository.ts";
 
 /** With fewer objects than this they are asked for one by one. */
 const MIN_LISTED = 2048;
 /** A directory that holds this many times the names wanted is not read to its end. */
 const MAX_LISTED_RATIO = 16;
-
-/** Value of a hexadecimal digit by its character, 255 for other characters. */
-const HEX_VALUES = new Uint8Array(256).fill(255);
-for (let i = 0; i < 16; i++) HEX_VALUES["0123456789abcdef".charCodeAt(i)] = i;
 
 /**
  * Objects of which all have to be in the repository. Reading a directory of `objects/` takes as long as asking for six
@@ -32,8 +29,7 @@ export class ObjectChecklist {
 
   /** @param digests one after the other. */
   addAll(digests: Buffer<ArrayBufferLike>): void {
-    this.#wanted.reserve(digests.length / this.#size);
-    for (let at = 0; at < digests.length; at += this.#size) this.add(digests, at);
+    this.#wanted.addAll(digests);
   }
 
   /** Adds the digest that begins at `offset` of `bytes`. */
@@ -91,12 +87,5 @@ export class ObjectChecklist {
  * second byte on; false when it is no object's name.
  */
 export function parseObjectName(bytes: Uint8Array, start: number, out: Uint8Array): boolean {
-  let at = start;
-  for (let i = 1; i < out.length; i++, at += 2) {
-    const high = HEX_VALUES[bytes[at]!]!;
-    const low = HEX_VALUES[bytes[at + 1]!]!;
-    if ((high | low) > 15) return false;
-    out[i] = (high << 4) | low;
-  }
-  return bytes[at] === 0;
+  return readHex(bytes, start, out, 1) && bytes[start + 2 * (out.length - 1)] === 0;
 }

@@ -148,7 +148,7 @@ class Scan {
     const frame = { fd, path, node, pending };
     if (this.#options.emptied?.includes(path) || this.#isElsewhere(status)) return frame;
     this.#files.enter(path);
-    for (const { name, type } of readDirectory(fd, this.#nameOf)) {
+    for (const { name, type } of readDirectory(fd, { nameOf: this.#nameOf })) {
       const child = type === DT_DIR ? undefined : this.#leaf(frame, name);
       if (child === undefined) pending.push(name);
       else node.entries.set(name, child);

@@ -1,6 +1,6 @@
 import { ZstdCompressor } from "../compress/sync.ts";
 import type { Algorithm, ObjectId } from "../verity/digest.ts";
-import { DigestTable } from "./digest-table.ts";
+import { DigestTable } from "../verity/digest-table.ts";
 import { encodeHead, encodeNamedRefs } from "./format.ts";
 import { MemorySpool, type Spool } from "./spool.ts";
 

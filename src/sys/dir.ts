@@ -48,18 +48,25 @@ export type NameMaker = (bytes: Buffer, start: number, end: number) => ByteStrin
 
 const newName: NameMaker = (bytes, start, end) => bytes.latin1Slice(start, end);
 
+export interface ReadDirectoryOptions {
+  /** For who has many of these names already. */
+  readonly nameOf?: NameMaker;
+  /** Leaves out a name, which begins at `start` of a buffer and ends with NUL: no string is made of it. */
+  readonly skip?: (bytes: Uint8Array, start: number) => boolean;
+}
+
 /** The next entries, without `.` and `..`; an empty list only at the end. */
-function nextBatch(fd: Fd, nameOf: NameMaker): DirEntry[] {
+function nextBatch(fd: Fd, { nameOf = newName, skip }: ReadDirectoryOptions): DirEntry[] {
   const batch: DirEntry[] = [];
   while (batch.length === 0) {
     const length = readRecords(fd);
     if (length === 0) break;
-    for (let at = 0; at < length; ) {
-      const next = at + direntBytes.readUInt16LE(at + 16);
+    for (let at = 0, next = 0; at < length; at = next) {
+      next = at + direntBytes.readUInt16LE(at + 16);
+      if (skip?.(direntBytes, at + 19)) continue;
       const type = direntBytes[at + 18]!;
       const name = nameOf(direntBytes, at + 19, direntBytes.indexOf(0, at + 19));
       if (name !== "." && name !== "..") batch.push({ name, type });
-      at = next;
     }
   }
   return batch;
@@ -81,13 +88,12 @@ export function visitNames(fd: Fd, visit: (bytes: Uint8Array, start: number) => 
 /**
  * Walks an open directory from its beginning, in the file system's order. Several walks may be under way at a time
  * as long as each has a descriptor of its own.
- * @param nameOf for who has many of these names already.
  */
-export function* readDirectory(fd: Fd, nameOf: NameMaker = newName): Generator<DirEntry, void, void> {
+export function* readDirectory(fd: Fd, options: ReadDirectoryOptions = {}): Generator<DirEntry, void, void> {
   check(syscall(NR.lseek, fd.fd, 0, 0), "lseek", fd.path);
   const status = emptyStatus();
   for (;;) {
-    const batch = nextBatch(fd, nameOf);
+    const batch = nextBatch(fd, options);
     if (batch.length === 0) return;
     for (const entry of batch) {
       if (entry.type !== DT_UNKNOWN) {

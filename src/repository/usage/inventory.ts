@@ -1,9 +1,9 @@
-import { DigestTable } from "../../splitstream/digest-table.ts";
 import { openDirectory, visitNames } from "../../sys/dir.ts";
 import { ENOENT, isErrno } from "../../sys/errno.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { emptyStatus, isRegular, tryFstatatBytes } from "../../sys/stat.ts";
 import type { ObjectId } from "../../verity/digest.ts";
+import { DigestTable } from "../../verity/digest-table.ts";
 import { parseObjectName } from "../presence.ts";
 import type { Repository } from "../repository.ts";
 

@@ -1,4 +1,4 @@
-import type { ObjectId } from "../verity/digest.ts";
+import type { ObjectId } from "./digest.ts";
 
 const EMPTY = -1;
 
@@ -6,7 +6,7 @@ const EMPTY = -1;
  * Digests in order of first use, each once, as bytes: an image may have a million of them, and their names as strings
  * in a Map would take four times the memory.
  */
-export class DigestTable {
+export class DigestTable implements Iterable<ObjectId> {
   readonly #size: number;
   #digests: Buffer<ArrayBuffer>;
   /** Open addressing; the first bytes of a digest are as good as any hash of it. */
@@ -32,6 +32,26 @@ export class DigestTable {
   /** Index of the digest that begins at `offset` of `bytes`, or -1. */
   find(bytes: Buffer<ArrayBufferLike>, offset: number): number {
     return this.#slots[this.#slotOf(bytes, offset)]!;
+  }
+
+  has(id: ObjectId): boolean {
+    this.#one.hexWrite(id);
+    return this.find(this.#one, 0) >= 0;
+  }
+
+  /** The digest with this index. */
+  at(index: number): ObjectId {
+    return this.#digests.hexSlice(index * this.#size, (index + 1) * this.#size) as ObjectId;
+  }
+
+  *[Symbol.iterator](): Generator<ObjectId> {
+    for (let i = 0; i < this.#length; i++) yield this.at(i);
+  }
+
+  /** Adds digests that stand one after the other. */
+  addAll(digests: Buffer<ArrayBufferLike>): void {
+    this.reserve(digests.length / this.#size);
+    for (let at = 0; at < digests.length; at += this.#size) this.indexOfBytes(digests, at);
   }
 
   /** Index of the digest, added when it is new. */
