@@ -63,6 +63,9 @@ function collect(bytes: Uint8Array, algorithm: Algorithm): Collector {
   return collector;
 }
 
+/** Of an image; a file with a digest of 64 bytes takes as much. */
+const BYTES_PER_OBJECT = 256;
+
 class Collector {
   readonly objects: DigestTable;
   /** Of the files, by the index of the object. */
@@ -75,7 +78,7 @@ class Collector {
   constructor(image: ErofsImage, algorithm: Algorithm) {
     this.#image = image;
     this.#algorithm = algorithm;
-    this.objects = new DigestTable(algorithm.size);
+    this.objects = new DigestTable(algorithm.size, Math.ceil(image.bytes.length / BYTES_PER_OBJECT));
     this.#redirect = Buffer.alloc(algorithm.size);
   }
 

@@ -409,8 +409,8 @@ export class ErofsImage {
     const isUsual =
       head >>> 16 > 2 * algorithm.size &&
       bytes[start + 2] === SLASH &&
-      readHex(bytes, start, out.subarray(0, 1), 0) &&
-      readHex(bytes, start + 3, out, 1);
+      readHex(bytes, start, out, 0, 1) &&
+      readHex(bytes, start + 3, out, 1, algorithm.size);
     if (isUsual) return true;
     const id = this.redirect(entry, algorithm);
     if (id === undefined) return false;

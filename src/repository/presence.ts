@@ -87,5 +87,5 @@ export class ObjectChecklist {
  * second byte on; false when it is no object's name.
  */
 export function parseObjectName(bytes: Uint8Array, start: number, out: Uint8Array): boolean {
-  return readHex(bytes, start, out, 1) && bytes[start + 2 * (out.length - 1)] === 0;
+  return readHex(bytes, start, out, 1, out.length) && bytes[start + 2 * (out.length - 1)] === 0;
 }
