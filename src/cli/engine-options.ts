@@ -22,6 +22,7 @@ const SPECIAL: readonly { readonly words: readonly string[]; readonly options: E
   { words: ["create-dumpfile"], options: { ...NO_LAST_TIER, ...SMALL_HEAP } },
   { words: ["fsck"], options: NO_LAST_TIER },
   { words: ["oci", "pull"], options: NO_LAST_TIER },
+  { words: ["ostree", "commit"], options: { ...NO_LAST_TIER, ...SMALL_HEAP } },
   { words: ["ostree", "pull"], options: NO_LAST_TIER },
   { words: ["ostree", "pull-local"], options: NO_LAST_TIER },
 ];
