@@ -1,7 +1,7 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { SharedBudget } from "../../parallel/budget.ts";
 import { Aborted, type SharedSlabs, SlabExchange, wakeWaiting } from "../../parallel/slabs.ts";
-import { preferSystemHash } from "../../repository/fast-hash.ts";
+import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
@@ -71,7 +71,7 @@ export function splitLayers(
   request: SplitRequest,
   onLayer: (result: SplitResult, transfer: ArrayBuffer[]) => void,
 ): void {
-  preferSystemHash(request.store.algorithm.hash);
+  preferFastHash(request.store.algorithm.hash);
   const store = new ObjectStore(request.store);
   const exchange = new SlabExchange(request.slabs, request.owner, (slab) => storeSlab(store, slab));
   try {

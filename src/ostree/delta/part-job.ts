@@ -1,5 +1,5 @@
 import { withContext } from "../../errors.ts";
-import { preferSystemHash } from "../../repository/fast-hash.ts";
+import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import type { Checksum } from "../checksum.ts";
 import { BaseFiles, type BaseHandle } from "./base-files.ts";
@@ -22,7 +22,7 @@ export interface PartJob {
 
 /** Applies a part: the job of a worker thread. The content of files is stored, everything else is in the result. */
 export async function applyPart(job: PartJob): Promise<PackedObjects> {
-  preferSystemHash(job.store.algorithm.hash);
+  preferFastHash(job.store.algorithm.hash);
   const store = new ObjectStore(job.store);
   try {
     using content = await openPartContent(job.stored, job, job.store.repositoryFd);
