@@ -1,6 +1,5 @@
 import { workTogether } from "../parallel/together.ts";
 import { algorithmOf, type HashName } from "../verity/digest.ts";
-import { preferFastHash } from "./fast-hash.ts";
 import type { Finding } from "./findings.ts";
 import { OBJECT_DIRECTORIES, ObjectChecker } from "./object-check.ts";
 
@@ -29,7 +28,6 @@ export function checkObjects(payload: CheckObjectsPayload): ObjectsCheck {
 
 /** @param deadlineMs as `performance.now` tells the time. */
 function checkUntil(payload: CheckObjectsPayload, deadlineMs: number): ObjectsCheck {
-  preferFastHash(payload.hash);
   const checker = new ObjectChecker(algorithmOf(payload.hash), payload.secure);
   const next = new Int32Array(payload.next);
   let checked = 0;

@@ -8,7 +8,7 @@ import { O_DIRECTORY, O_RDONLY } from "../sys/file.ts";
 import { openBeneath } from "../sys/openat2.ts";
 import { type Algorithm, algorithmOf, type HashName, type ObjectId } from "../verity/digest.ts";
 import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
-import { preferFastHash } from "./fast-hash.ts";
+import { offerFastHash } from "./fast-hash.ts";
 import { type FileGroup, versionAt } from "./file-list.ts";
 import { ObjectStore, type ObjectStoreHandle } from "./objects.ts";
 import type { ScannedDirectory } from "./scan-directory.ts";
@@ -104,7 +104,7 @@ class HashTask {
   readonly #done: DoneBytes;
 
   constructor(payload: HashFilesPayload, onBytes?: (bytes: number) => void) {
-    preferFastHash(payload.hash);
+    offerFastHash();
     this.#payload = payload;
     this.#algorithm = algorithmOf(payload.hash);
     this.#buffer = new BlockBuffer(BUFFER_BLOCKS, this.#algorithm);

@@ -8,6 +8,7 @@ import { libc, orErrno } from "../sys/libc.ts";
 import { measureVerity } from "../sys/verity.ts";
 import { type Algorithm, type ObjectId, objectPath, parseObjectId } from "../verity/digest.ts";
 import { BlockBuffer, VerityHasher } from "../verity/merkle.ts";
+import { offerFastHash } from "./fast-hash.ts";
 import type { Finding } from "./findings.ts";
 import type { Repository } from "./repository.ts";
 
@@ -35,6 +36,7 @@ export class ObjectChecker {
   #kernelMeasures = true;
 
   constructor(algorithm: Algorithm, secure: boolean) {
+    offerFastHash();
     this.#algorithm = algorithm;
     this.#secure = secure;
     this.#buffer = new BlockBuffer(BUFFER_BLOCKS, algorithm);

@@ -28,6 +28,7 @@ import { emptyStatus, fstat, tryFstatat } from "../sys/stat.ts";
 import { enableVerity, measureVerity } from "../sys/verity.ts";
 import { type Algorithm, formatObjectId, type ObjectId, objectPath } from "../verity/digest.ts";
 import { fsVerityDigest, VerityHasher } from "../verity/merkle.ts";
+import { offerFastHash } from "./fast-hash.ts";
 import { hashContent } from "./measure-file.ts";
 import { temporaryName } from "./temporary.ts";
 
@@ -71,6 +72,7 @@ export class ObjectStore {
   readonly #status = emptyStatus();
 
   constructor(handle: ObjectStoreHandle) {
+    offerFastHash();
     this.#repositoryFd = handle.repositoryFd;
     this.algorithm = handle.algorithm;
     this.#verity = handle.verity;

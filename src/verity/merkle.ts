@@ -24,10 +24,39 @@ const MIN_LANES = 3;
 
 let hashSha512Lanes: LaneHash | undefined;
 
-/** Makes this thread use other implementations of SHA-512: a faster one of the system, one for several blocks at a time. */
-export function replaceSha512(hash: BlockHash | undefined, lanes: LaneHash | undefined): void {
-  hashSha512 = hash ?? defaultSha512;
+/** Implementations of SHA-512 that are faster than Bun's, where there are any. */
+export interface FastSha512 {
+  readonly one: BlockHash | undefined;
+  readonly lanes: LaneHash | undefined;
+}
+
+/** Hashing so many blocks takes as long as finding something faster. */
+const WORTH_FINDING = 500;
+
+let findFaster: (() => FastSha512) | undefined;
+let blocksBeforeFinding = 0;
+
+/** Tells this thread where to find something faster, once it hashes much. */
+export function offerSha512(find: () => FastSha512): void {
+  if (blocksBeforeFinding < WORTH_FINDING) findFaster = find;
+}
+
+/** Makes this thread use Bun's SHA-512 until it is offered something faster. */
+export function resetSha512(): void {
+  hashSha512 = defaultSha512;
+  hashSha512Lanes = undefined;
+  findFaster = undefined;
+  blocksBeforeFinding = 0;
+}
+
+function countBlocks(blocks: number): void {
+  if (findFaster === undefined) return;
+  blocksBeforeFinding += blocks;
+  if (blocksBeforeFinding < WORTH_FINDING) return;
+  const { one, lanes } = findFaster();
+  hashSha512 = one ?? defaultSha512;
   hashSha512Lanes = lanes;
+  findFaster = undefined;
 }
 
 function blockHash(algorithm: Algorithm): BlockHash {
@@ -46,8 +75,10 @@ function hashInLanes(
   outOffset: number,
   algorithm: Algorithm,
 ): number {
-  if (hashSha512Lanes === undefined || algorithm.kernelId !== 2) return 0;
+  if (algorithm.kernelId !== 2) return 0;
   const blocks = Math.floor((end - start) / BLOCK_SIZE);
+  countBlocks(blocks);
+  if (hashSha512Lanes === undefined) return 0;
   let done = 0;
   while (blocks - done >= MIN_LANES) {
     const count = Math.min(LANES, blocks - done);
@@ -162,10 +193,10 @@ export class BlockBuffer {
 
   /** Hashes of the blocks of the first `length` bytes; the rest of the last block is overwritten with zeros. */
   hash(length: number): Uint8Array {
-    const hash = blockHash(this.#algorithm);
     const blocks = Math.ceil(length / BLOCK_SIZE);
     this.bytes.fill(0, length, blocks * BLOCK_SIZE);
     const done = hashInLanes(this.bytes, 0, blocks * BLOCK_SIZE, this.#leaves, 0, this.#algorithm);
+    const hash = blockHash(this.#algorithm);
     for (let i = done; i < blocks; i++) hash(this.#blocks[i]!, this.#leafViews[i]!);
     return this.#leaves.subarray(0, blocks * this.#algorithm.size);
   }
@@ -189,7 +220,6 @@ const stagedHashes = new Uint8Array(STAGED_BLOCKS * SHA512.size);
 /** Digest of a file whose bytes arrive in pieces of any size; memory is one block a level. */
 export class VerityHasher {
   readonly #algorithm: Algorithm;
-  readonly #hash: BlockHash;
   readonly #partial = new Uint8Array(BLOCK_SIZE);
   #partialLength = 0;
   #size = 0;
@@ -199,7 +229,6 @@ export class VerityHasher {
 
   constructor(algorithm: Algorithm) {
     this.#algorithm = algorithm;
-    this.#hash = blockHash(algorithm);
     this.#out = new Uint8Array(algorithm.size);
   }
 
@@ -266,7 +295,7 @@ export class VerityHasher {
   }
 
   #addBlock(block: Bytes): void {
-    this.#hash(block, this.#out);
+    blockHash(this.#algorithm)(block, this.#out);
     this.#append(0);
   }
 
@@ -289,7 +318,7 @@ export class VerityHasher {
   #closeBlock(index: number): void {
     const level = this.#levels[index]!;
     level.block.fill(0, level.length);
-    this.#hash(level.block, this.#out);
+    blockHash(this.#algorithm)(level.block, this.#out);
     level.length = 0;
     this.#append(index + 1);
   }

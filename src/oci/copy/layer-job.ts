@@ -1,6 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { type Arrival, ObjectCopier } from "../../repository/copy-object.ts";
-import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { FileSpool } from "../../repository/spool.ts";
 import { openStreamObject } from "../../repository/streams.ts";
@@ -53,7 +52,6 @@ export interface CopiedLayer {
  * @throws CfsError NotFound, Corrupt
  */
 export function copyLayer(request: CopyLayerRequest): CopiedLayer {
-  preferFastHash(request.target.algorithm.hash);
   const source = new ObjectStore(request.source);
   const target = new ObjectStore(request.target);
   try {

@@ -1,7 +1,6 @@
 import { CfsError, withContext } from "../../errors.ts";
 import { SharedBudget } from "../../parallel/budget.ts";
 import { Aborted, type SharedSlabs, SlabExchange, wakeWaiting } from "../../parallel/slabs.ts";
-import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { storeSlab } from "../../repository/store-batch.ts";
 import type { ChunkedPlan } from "../chunked/plan.ts";
@@ -71,7 +70,6 @@ export function splitLayers(
   request: SplitRequest,
   onLayer: (result: SplitResult, transfer: ArrayBuffer[]) => void,
 ): void {
-  preferFastHash(request.store.algorithm.hash);
   const store = new ObjectStore(request.store);
   const exchange = new SlabExchange(request.slabs, request.owner, (slab) => storeSlab(store, slab));
   try {

@@ -1,5 +1,4 @@
 import { withContext } from "../../errors.ts";
-import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import type { Checksum } from "../checksum.ts";
 import { BaseFiles, type BaseHandle } from "./base-files.ts";
@@ -22,7 +21,6 @@ export interface PartJob {
 
 /** Applies a part: the job of a worker thread. The content of files is stored, everything else is in the result. */
 export async function applyPart(job: PartJob): Promise<PackedObjects> {
-  preferFastHash(job.store.algorithm.hash);
   const store = new ObjectStore(job.store);
   try {
     using content = await openPartContent(job.stored, job, job.store.repositoryFd);

@@ -1,5 +1,4 @@
 import { CfsError, describeError, withContext } from "../../errors.ts";
-import { preferFastHash } from "../../repository/fast-hash.ts";
 import { ObjectStore, type ObjectStoreHandle } from "../../repository/objects.ts";
 import { Fd } from "../../sys/fd.ts";
 import type { Algorithm } from "../../verity/digest.ts";
@@ -53,7 +52,6 @@ export interface WrongFile {
 
 /** Verifies and stores files: the job of a worker thread. */
 export function storeFiles({ store: handle, label, files, record }: FileBatch): FileBatchResult {
-  preferFastHash(handle.algorithm.hash);
   const store = new ObjectStore(handle);
   const remember: BeforeNaming | undefined =
     record === undefined ? undefined : (...file) => recordFile(record, ...file);
