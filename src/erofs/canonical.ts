@@ -78,7 +78,7 @@ function removeAdditions(root: Directory, version: FormatVersion, extra: ExtraPa
     if (!hasAll(directory, directoryMarkers, extra)) continue;
     let found = false;
     for (const [name, node] of directory.entries) {
-      if (node.kind !== "leaf" || links.get(node) !== 1) continue;
+      if (node.kind !== "leaf" || links.has(node)) continue;
       if (node.content.type !== "inline" || node.content.data !== "") continue;
       if (!hasAll(node, fileMarkers, extra)) continue;
       const plain = withoutPairs(node, fileMarkers, extra);

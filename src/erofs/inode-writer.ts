@@ -169,12 +169,11 @@ export class InodeWriter {
     let nameOffset = DIRENT_SIZE * (stop - start);
     for (let entry = start; entry < stop; entry++) {
       const child = children[entry]!;
-      const name = names[entry]!;
       words[w] = nids[child]!;
       words[w + 2] = nameOffset | (fileTypes[child]! << 16);
       w += 3;
-      this.#writeName(name, at + nameOffset);
-      nameOffset += name.length;
+      names.write(entry, this.#out, at + nameOffset);
+      nameOffset += names.lengthOf(entry);
     }
     return stop;
   }
@@ -182,12 +181,6 @@ export class InodeWriter {
   /** All chunks are holes: the data is elsewhere. */
   #writeHoles(at: number, size: number): void {
     this.#words.fill(0xffffffff, at >> 2, (at + size) >> 2);
-  }
-
-  /** Most names are so short that calling `latin1Write` takes longer, and joining them leaves strings behind. */
-  #writeName(name: string, at: number): void {
-    const out = this.#out;
-    for (let i = 0; i < name.length; i++) out[at + i] = name.charCodeAt(i);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ByteString, display } from "../bytes.ts";
+import { display } from "../bytes.ts";
 import { FT_DIRECTORY } from "./format.ts";
 import type { ImagePlan } from "./plan.ts";
 
@@ -45,7 +45,7 @@ export function breadthFirst(plan: ImagePlan): Int32Array {
     const end = firstEntries[directory + 1]!;
     for (let entry = firstEntries[directory]!; entry < end; entry++) {
       const child = children[entry]!;
-      if (homes[child] !== directory || isDots(names[entry]!)) continue;
+      if (homes[child] !== directory || names.isDots(entry)) continue;
       homes[child] = PLACED;
       order[count++] = child;
     }
@@ -64,8 +64,8 @@ export function inodePath(plan: ImagePlan, inode: number): string {
     if (child === inode) first ??= { entry, directory };
   });
   if (first === undefined) return "/";
-  let path = `/${names[first.entry]!}`;
-  for (let at = first.directory; at !== 0; at = parents[at]!) path = `/${names[entryOf[at]!]!}${path}`;
+  let path = `/${names.text(first.entry)}`;
+  for (let at = first.directory; at !== 0; at = parents[at]!) path = `/${names.text(entryOf[at]!)}${path}`;
   return display(path);
 }
 
@@ -82,7 +82,7 @@ function walkDepthFirst(
     const entry = next[directory]!;
     if (entry < firstEntries[directory + 1]!) {
       next[directory] = entry + 1;
-      if (isDots(names[entry]!)) continue;
+      if (names.isDots(entry)) continue;
       const child = children[entry]!;
       visit(child, entry, directory);
       if (fileTypes[child] === FT_DIRECTORY) directory = directoryOf[child]!;
@@ -92,8 +92,4 @@ function walkDepthFirst(
       directory = parents[directory]!;
     }
   }
-}
-
-function isDots(name: ByteString): boolean {
-  return name === "." || name === "..";
 }

@@ -1,7 +1,15 @@
 import type { ByteString } from "../bytes.ts";
 import { display } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { type Directory, type Leaf, leaf, NO_XATTRS, type Node, type Stat } from "../tree/model.ts";
+import {
+  type Directory,
+  type Entries,
+  type Leaf,
+  leaf,
+  NO_XATTRS,
+  type Node,
+  type Stat,
+} from "../tree/model.ts";
 import { isWhiteout } from "../tree/walk.ts";
 import {
   BLOCK_SIZE,
@@ -95,7 +103,7 @@ class Collector {
     return this.#hardLinked;
   }
 
-  #addEntries(entries: ReadonlyMap<ByteString, Node>): void {
+  #addEntries(entries: Entries): void {
     const { inodeOf, parents } = this.#plan;
     const self = inodeOf[this.#directory]!;
     const parent = inodeOf[parents[this.#directory]!]!;
@@ -127,7 +135,7 @@ class Collector {
   };
 
   #addEntry(name: ByteString, inode: number): void {
-    this.#plan.names[this.#entry] = name;
+    this.#plan.names.set(this.#entry, name);
     this.#plan.children[this.#entry] = inode;
     this.#entry++;
   }
@@ -221,7 +229,7 @@ function splitBlocks(plan: ImagePlan, directory: number): void {
   let blocks = 0;
   let used = 0;
   for (let entry = plan.firstEntries[directory]!; entry < end; entry++) {
-    const size = DIRENT_SIZE + plan.names[entry]!.length;
+    const size = DIRENT_SIZE + plan.names.lengthOf(entry);
     if (used + size > BLOCK_SIZE) {
       blocks++;
       used = 0;

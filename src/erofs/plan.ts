@@ -1,6 +1,6 @@
-import type { ByteString } from "../bytes.ts";
 import type { Directory, Leaf, Node } from "../tree/model.ts";
 import { BLOCK_SIZE, DIRENT_SIZE, FT_DIRECTORY, FT_REGULAR } from "./format.ts";
+import { NameColumn } from "./name-column.ts";
 
 /** Upper bounds, which the columns of a plan are made for. */
 export interface PlanSize {
@@ -13,7 +13,7 @@ export interface PlanSize {
 /**
  * The inodes, directories and directory entries of an image, each numbered from 0 in breadth-first order of first
  * sight. Columns instead of objects: an image may have a million inodes, and an object for each would take more than
- * its 150 to 200 bytes in the image; columns take 22 for an inode, 12 for an entry and 21 more for a directory.
+ * its 150 to 200 bytes in the image; columns take 22 for an inode, 9 and its name for an entry, and 21 more for a directory.
  */
 export class ImagePlan {
   /** By inode. */
@@ -44,14 +44,14 @@ export class ImagePlan {
   directoryCount = 0;
 
   /** By entry, in the order of their names. */
-  readonly names: ByteString[];
+  readonly names: NameColumn;
   /** The entry's inode. */
   readonly children: Int32Array;
 
   constructor(size: PlanSize) {
     // Arrays that grow by pushing leave twice their size behind.
     this.nodes = new Array(size.inodes);
-    this.names = new Array(size.entries);
+    this.names = new NameColumn(size.entries);
     this.fileTypes = new Uint8Array(size.inodes);
     this.linkCounts = new Uint32Array(size.inodes);
     this.directoryOf = new Int32Array(size.inodes);
@@ -91,7 +91,7 @@ export class ImagePlan {
     let used = 0;
     let entry = start;
     while (entry < end) {
-      used += DIRENT_SIZE + this.names[entry]!.length;
+      used += DIRENT_SIZE + this.names.lengthOf(entry);
       if (used > BLOCK_SIZE) break;
       entry++;
     }

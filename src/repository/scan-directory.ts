@@ -17,6 +17,7 @@ import {
   NO_XATTRS,
   type Stat,
 } from "../tree/model.ts";
+import { packEntries } from "../tree/packed-entries.ts";
 import { FileList } from "./file-list.ts";
 import { FrugalLinkFinder, type LinkFinder, ThoroughLinkFinder } from "./link-finder.ts";
 import { NameCache } from "./name-cache.ts";
@@ -109,12 +110,14 @@ class Scan {
         const path = frame.path === "" ? name : `${frame.path}/${name}`;
         const fd = openDirectory(frame.fd.fd, name, this.#labelOf(path));
         // A chain of directories needs one descriptor, not one a level.
-        if (frame.pending.length === 0) {
+        const isLast = frame.pending.length === 0;
+        if (isLast) {
           stack.pop();
           this.#close(frame.fd);
         }
         const child = this.#visitOrClose(fd, path);
         frame.node.entries.set(name, child.node);
+        if (isLast) packEntries(frame.node);
         if (child.pending.length === 0) this.#close(fd);
         else stack.push(child);
       }
@@ -153,6 +156,7 @@ class Scan {
       if (child === undefined) pending.push(name);
       else node.entries.set(name, child);
     }
+    if (pending.length === 0) packEntries(node);
     return frame;
   }
 

@@ -260,7 +260,7 @@ type LinkGroups = ReadonlyMap<Leaf, { readonly count: number; first: ByteString 
 
 function linkGroups(root: Directory): LinkGroups {
   const groups = new Map<Leaf, { readonly count: number; first: ByteString }>();
-  for (const [leaf, count] of countLinks(root)) if (count > 1) groups.set(leaf, { count, first: "" });
+  for (const [leaf, count] of countLinks(root)) groups.set(leaf, { count, first: "" });
   if (groups.size === 0) return groups;
   const stack = [{ prefix: "/", entries: sortedEntries(root), next: 0 }];
   for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {

@@ -72,11 +72,23 @@ export class Leaf {
   }
 }
 
+/** Name → node, in any order; writers sort by name bytes. A map, or what takes less memory than one. */
+export interface Entries extends Iterable<[ByteString, Node]> {
+  readonly size: number;
+  get(name: ByteString): Node | undefined;
+  has(name: ByteString): boolean;
+  set(name: ByteString, node: Node): void;
+  delete(name: ByteString): boolean;
+  clear(): void;
+  forEach(visit: (node: Node, name: ByteString) => void): void;
+  keys(): Iterable<ByteString>;
+  values(): Iterable<Node>;
+}
+
 export interface Directory {
   readonly kind: "directory";
   stat: Stat;
-  /** Name → node, in any order; writers sort by name bytes. */
-  readonly entries: Map<ByteString, Node>;
+  entries: Entries;
 }
 
 export type Node = Directory | Leaf;

@@ -14,14 +14,17 @@ export function isWhiteout(leaf: Leaf): boolean {
   return leaf.content.type === "char" && leaf.content.rdev === 0n;
 }
 
-/** Links of every file of a tree: 1, or more for hard links. */
+/** How many names those files have that have more than one. */
 export type LinkCounts = ReadonlyMap<Leaf, number>;
 
 export function countLinks(root: Directory): LinkCounts {
   const counts = new Map<Leaf, number>();
+  const seen: Leaf[] = [];
   for (const directory of directories(root)) {
     for (const node of directory.entries.values()) {
-      if (node.kind === "leaf") counts.set(node, (counts.get(node) ?? 0) + 1);
+      if (node.kind !== "leaf") continue;
+      if (node.indexIn(seen) < 0) node.placeIn(seen, seen.length);
+      else counts.set(node, (counts.get(node) ?? 1) + 1);
     }
   }
   return counts;

@@ -57,7 +57,7 @@ test("link counts", () => {
   const links = countLinks(root);
   const nlink = (path: string) => {
     const node = lookup(root, path);
-    return node.kind === "leaf" ? links.get(node) : directoryLinks(node);
+    return node.kind === "leaf" ? (links.get(node) ?? 1) : directoryLinks(node);
   };
   expect(["usr", "usr/bin", "usr/hl", "x"].map(nlink)).toEqual([3, 2, 2, 1]);
 });

@@ -116,3 +116,17 @@ function withEntries(s: Stat, entries: readonly (readonly [ByteString, Node])[])
   for (const [entryName, child] of entries) result.entries.set(entryName, child);
   return result;
 }
+
+/** The same tree from other objects. */
+export function copyOf(root: Directory): Directory {
+  const leaves = new Map<Node, Node>();
+  const copy = (from: Directory): Directory => {
+    const to = directory({ ...from.stat });
+    for (const [name, node] of from.entries) {
+      if (node.kind === "leaf" && !leaves.has(node)) leaves.set(node, leaf({ ...node.stat }, node.content));
+      to.entries.set(name, node.kind === "leaf" ? leaves.get(node)! : copy(node));
+    }
+    return to;
+  };
+  return copy(root);
+}
