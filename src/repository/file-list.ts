@@ -9,12 +9,15 @@ export interface FileGroup {
   readonly path: ByteString;
   /** Number of the first file. */
   readonly first: number;
-  readonly names: ByteString[];
+  /** Of the files, with slashes between them: there may be a million, and all threads are given them. */
+  readonly names: ByteString;
 }
 
 /** A group is closed when it has this much to read, or this many files. */
 const GROUP_BYTES = 4 * 1024 * 1024;
 const GROUP_FILES = 128;
+
+const PIECE_FILES = 8192;
 
 /** device, inode, size, seconds, nanoseconds */
 const VERSION_FIELDS = 5;
@@ -25,10 +28,13 @@ export class FileList {
   readonly label: string;
   readonly groups: FileGroup[] = [];
   readonly #leaves: Leaf[] = [];
-  readonly #versions: number[] = [];
+  /** In pieces of `PIECE_FILES` files, until all are known. */
+  #pieces: Float64Array[] = [];
+  #shared: SharedArrayBuffer | undefined;
   #totalBytes = 0;
   #directory: ByteString = "";
-  #group: FileGroup | undefined;
+  /** Of the files in the group that is not closed yet. */
+  #names: ByteString[] = [];
   #groupBytes = 0;
 
   constructor(label: string) {
@@ -45,40 +51,59 @@ export class FileList {
 
   /** The files that are added next are in this directory. */
   enter(path: ByteString): void {
+    this.#closeGroup();
     this.#directory = path;
-    this.#group = undefined;
   }
 
   add(name: ByteString, version: FileVersion, leaf: Leaf): void {
-    if (
-      this.#group === undefined ||
-      this.#groupBytes >= GROUP_BYTES ||
-      this.#group.names.length >= GROUP_FILES
-    ) {
-      this.#group = { path: this.#directory, first: this.#leaves.length, names: [] };
-      this.#groupBytes = 0;
-      this.groups.push(this.#group);
-    }
-    const { device, inode, size, mtime, mtimeNsec } = version;
-    this.#group.names.push(name);
-    this.#groupBytes += size;
-    this.#totalBytes += size;
+    const index = this.#leaves.length;
+    if (this.#groupBytes >= GROUP_BYTES || this.#names.length >= GROUP_FILES) this.#closeGroup();
+    this.#names.push(name);
+    this.#groupBytes += version.size;
+    this.#totalBytes += version.size;
     this.#leaves.push(leaf);
-    this.#versions.push(device, inode, size, mtime, mtimeNsec);
+    if (index % PIECE_FILES === 0) this.#pieces.push(new Float64Array(PIECE_FILES * VERSION_FIELDS));
+    const piece = this.#pieces[this.#pieces.length - 1]!;
+    const at = (index % PIECE_FILES) * VERSION_FIELDS;
+    piece[at] = version.device;
+    piece[at + 1] = version.inode;
+    piece[at + 2] = version.size;
+    piece[at + 3] = version.mtime;
+    piece[at + 4] = version.mtimeNsec;
   }
 
-  /** For `versionAt`, in memory that threads share. */
-  sharedVersions(): SharedArrayBuffer {
-    const shared = new SharedArrayBuffer(this.#versions.length * 8);
-    new Float64Array(shared).set(this.#versions);
+  /** To be called when all files have been added. @returns for `versionAt`, in memory that threads share. */
+  finish(): SharedArrayBuffer {
+    this.#closeGroup();
+    this.#shared ??= this.#share();
+    return this.#shared;
+  }
+
+  #closeGroup(): void {
+    if (this.#names.length === 0) return;
+    const first = this.length - this.#names.length;
+    this.groups.push({ path: this.#directory, first, names: this.#names.join("/") });
+    this.#names = [];
+    this.#groupBytes = 0;
+  }
+
+  #share(): SharedArrayBuffer {
+    const shared = new SharedArrayBuffer(this.length * VERSION_FIELDS * 8);
+    const versions = new Float64Array(shared);
+    for (const [i, piece] of this.#pieces.entries()) {
+      const at = i * PIECE_FILES * VERSION_FIELDS;
+      versions.set(piece.subarray(0, versions.length - at), at);
+    }
+    this.#pieces = [];
     return shared;
   }
 
   /** Makes the leaves files in the object store. @param digests one after the other, by the files' numbers. */
   setDigests(digests: Buffer, { size }: Algorithm): void {
+    const versions = new Float64Array(this.finish());
     for (const [i, leaf] of this.#leaves.entries()) {
       const id = digests.hexSlice(i * size, (i + 1) * size) as ObjectId;
-      leaf.content = { type: "external", id, size: BigInt(this.#versions[i * VERSION_FIELDS + 2]!) };
+      leaf.content = { type: "external", id, size: BigInt(versions[i * VERSION_FIELDS + 2]!) };
     }
   }
 }

@@ -65,7 +65,7 @@ export async function hashScannedFiles(
     hash: algorithm.hash,
     store,
     groups: files.groups,
-    versions: files.sharedVersions(),
+    versions: files.finish(),
     digests: new SharedArrayBuffer(files.length * algorithm.size),
     shared: new SharedArrayBuffer(16),
   };
@@ -140,7 +140,7 @@ class HashTask {
 
   #hashGroup({ path, first, names }: FileGroup): void {
     using directory = this.#openDirectory(path);
-    for (const [i, name] of names.entries()) {
+    for (const [i, name] of names.split("/").entries()) {
       const label = () => `${directory.path}/${display(name)}`;
       const id = this.#hashFile(directory.fd, name, first + i, label);
       this.#digests.hexWrite(id, (first + i) * this.#algorithm.size);

@@ -1,4 +1,4 @@
-import { type ByteString, byteString, display, fromText } from "../bytes.ts";
+import { type ByteString, display, fromText } from "../bytes.ts";
 import { CfsError, withContext } from "../errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../mode.ts";
 import { DT_DIR, type NameMaker, openDirectory, readDirectory } from "../sys/dir.ts";
@@ -209,11 +209,15 @@ const EMPTY: Content = { type: "inline", data: "" };
 function readInline(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {
   if (status.size === 0) return EMPTY;
   using file = new UnchangedFile(dirfd, name, versionOf(status), label);
-  const data = new Uint8Array(status.size);
+  const data = INLINE_VIEWS[status.size]!;
   file.read(data, 0);
   file.finish();
-  return { type: "inline", data: byteString(data) };
+  return { type: "inline", data: data.latin1Slice() };
 }
+
+const inlineData = Buffer.alloc(INLINE_LIMIT);
+/** By the number of bytes: there may be very many small files. */
+const INLINE_VIEWS = Array.from({ length: INLINE_LIMIT + 1 }, (_, size) => inlineData.subarray(0, size));
 
 /** What a node that is neither directory nor regular file is. */
 function content(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {

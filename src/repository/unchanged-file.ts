@@ -1,6 +1,6 @@
 import { CfsError } from "../errors.ts";
 import { ELOOP, ENOENT, SysError } from "../sys/errno.ts";
-import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, pread, tryOpenat } from "../sys/file.ts";
+import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, tryOpenat, tryPread } from "../sys/file.ts";
 import { libc } from "../sys/libc.ts";
 import { emptyStatus, type FileStatus, isRegular, tryFstat } from "../sys/stat.ts";
 
@@ -36,7 +36,7 @@ export class UnchangedFile implements Disposable {
   readonly #version: FileVersion;
   readonly #label: () => string;
 
-  /** @throws CfsError Invalid when it is not the file that was looked at; SysError when it can't be read. */
+  /** @throws CfsError Invalid when it is gone or a symbolic link; SysError when it can't be read. */
   constructor(dirfd: number, name: string, version: FileVersion, label: () => string) {
     this.#version = version;
     this.#label = label;
@@ -44,33 +44,24 @@ export class UnchangedFile implements Disposable {
     this.#fd = tryOpenat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (this.#fd === -ENOENT || this.#fd === -ELOOP) throw this.#changed();
     if (this.#fd < 0) throw new SysError(-this.#fd, "openat", label());
-    try {
-      this.#check();
-      if (deviceOf(status) !== version.device || status.ino !== version.inode) throw this.#changed();
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
   }
 
   /** Fills `buffer` from `offset` on. @throws CfsError when the file has fewer bytes. */
   read(buffer: Uint8Array, offset: number): void {
-    const length = pread(this.#fd, buffer, offset, this.#label());
-    if (length !== buffer.length) throw this.#changed();
+    const length = tryPread(this.#fd, buffer, offset);
+    if (length === buffer.length) return;
+    this.finish();
+    throw length < 0 ? new SysError(-length, "pread", this.#label()) : this.#changed();
   }
 
-  /** To be called when all has been read. @throws CfsError Invalid when it changed meanwhile. */
+  /** To be called when all has been read. @throws CfsError Invalid when it is not the file that was looked at, as it was. */
   finish(): void {
-    this.#check();
-  }
-
-  #check(): void {
     const result = tryFstat(this.#fd, status);
     if (result < 0) throw new SysError(-result, "statx", this.#label());
-    const { size, mtime, mtimeNsec } = this.#version;
+    const { device, inode, size, mtime, mtimeNsec } = this.#version;
     const isSame =
       isRegular(status) && status.size === size && status.mtime === mtime && status.mtimeNsec === mtimeNsec;
-    if (!isSame) throw this.#changed();
+    if (!isSame || deviceOf(status) !== device || status.ino !== inode) throw this.#changed();
   }
 
   #changed(): CfsError {

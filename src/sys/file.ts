@@ -82,13 +82,18 @@ export function check(result: number, syscall: string, path?: string): number {
 
 /** Reads up to `buffer.length` bytes at `offset`; short only at the end of the file. */
 export function pread(fd: number, buffer: Bytes, offset: number, path?: string): number {
+  return check(tryPread(fd, buffer, offset), "pread", path);
+}
+
+/** The same, but an error is returned as the negative errno. */
+export function tryPread(fd: number, buffer: Bytes, offset: number): number {
   let done = 0;
   while (done < buffer.length) {
     const n = orErrno(
       libc.pread(fd, done === 0 ? buffer : buffer.subarray(done), buffer.length - done, offset + done),
     );
     if (n === -EINTR) continue;
-    check(n, "pread", path);
+    if (n < 0) return n;
     if (n === 0) break;
     done += n;
   }
