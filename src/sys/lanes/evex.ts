@@ -180,11 +180,9 @@ const BROADCAST = 0x10;
 
 /** General registers, by their numbers. */
 export enum General {
-  rax = 0,
   rcx = 1,
   rdx = 2,
   rsp = 4,
-  rsi = 6,
   rdi = 7,
   r8 = 8,
   r9 = 9,
