@@ -84,6 +84,7 @@ class Scan {
   readonly #stats = new StatCache();
   readonly #names = new NameCache();
   readonly #nameOf: NameMaker = (bytes, start, end) => this.#names.of(bytes, start, end);
+  readonly #inlines = new Map<ByteString, Content>();
   /** Of the directory itself. Files are not asked: on overlayfs they may have another one. */
   #device: number | undefined;
   #entryCount = 0;
@@ -187,10 +188,21 @@ class Scan {
     } else {
       found = leaf(
         stat,
-        isFile ? readInline(fd.fd, name, status, label) : content(fd.fd, name, status, label),
+        isFile ? this.#inline(readInline(fd.fd, name, status, label)) : content(fd.fd, name, status, label),
       );
     }
     this.#links.add(status, found);
+    return found;
+  }
+
+  /** Files often have the same few bytes; those of a while ago are forgotten. */
+  #inline(data: ByteString): Content {
+    let found = this.#inlines.get(data);
+    if (found === undefined) {
+      if (this.#inlines.size === MAX_INLINES) this.#inlines.clear();
+      found = { type: "inline", data };
+      this.#inlines.set(data, found);
+    }
     return found;
   }
 
@@ -203,16 +215,15 @@ class Scan {
   }
 }
 
-/** One for all: there may be very many. */
-const EMPTY: Content = { type: "inline", data: "" };
+const MAX_INLINES = 4096;
 
-function readInline(dirfd: number, name: ByteString, status: FileStatus, label: () => string): Content {
-  if (status.size === 0) return EMPTY;
+function readInline(dirfd: number, name: ByteString, status: FileStatus, label: () => string): ByteString {
+  if (status.size === 0) return "";
   using file = new UnchangedFile(dirfd, name, versionOf(status), label);
   const data = INLINE_VIEWS[status.size]!;
   file.read(data, 0);
   file.finish();
-  return { type: "inline", data: data.latin1Slice() };
+  return data.latin1Slice();
 }
 
 const inlineData = Buffer.alloc(INLINE_LIMIT);
