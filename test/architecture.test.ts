@@ -7,7 +7,7 @@ const SRC = join(PROJECT, "src");
 
 /** Layers from the ground up: a file may import from its own folder and from layers below. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["errors", "bytes", "mode", "types.d", "worker-url", "progress"],
+  ["errors", "bytes", "mode", "types.d", "worker-url", "progress", "lazy"],
   ["sys", "verity", "compress", "signature", "similarity"],
   ["splitstream", "erofs", "tree", "tar"],
   ["parallel"],

@@ -11,6 +11,8 @@ const arm64 = process.arch === "arm64";
  */
 export const NR = {
   lseek: arm64 ? 62 : 8,
+  mmap: arm64 ? 222 : 9,
+  mprotect: arm64 ? 226 : 10,
   getdents64: arm64 ? 61 : 217,
   statx: arm64 ? 291 : 332,
   fstatfs: arm64 ? 44 : 138,

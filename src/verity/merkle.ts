@@ -14,8 +14,8 @@ const hashSha256 = Bun.SHA256.hash.bind(Bun.SHA256) as BlockHash;
 const defaultSha512 = Bun.SHA512.hash.bind(Bun.SHA512) as BlockHash;
 let hashSha512 = defaultSha512;
 
-/** Hashes up to `LANES` consecutive blocks from `data[at]` on into `out` from `outAt` on. */
-type LaneHash = (data: Bytes, at: number, out: Bytes, outAt: number, blocks: number) => void;
+/** Hashes `blocks` consecutive blocks from `data[at]` on, 1 to `LANES`, into `out` from `outAt` on. */
+export type LaneHash = (data: Bytes, at: number, out: Bytes, outAt: number, blocks: number) => void;
 
 /** So many blocks are hashed at a time where the processor can. */
 export const LANES = 8;
@@ -49,7 +49,8 @@ export function resetSha512(): void {
   blocksBeforeFinding = 0;
 }
 
-function countBlocks(blocks: number): void {
+/** All blocks come through `BlockBuffer` as long as nothing faster is in use, but for those that files leave over. */
+function countSha512(blocks: number): void {
   if (findFaster === undefined) return;
   blocksBeforeFinding += blocks;
   if (blocksBeforeFinding < WORTH_FINDING) return;
@@ -75,10 +76,8 @@ function hashInLanes(
   outOffset: number,
   algorithm: Algorithm,
 ): number {
-  if (algorithm.kernelId !== 2) return 0;
+  if (hashSha512Lanes === undefined || algorithm.kernelId !== 2) return 0;
   const blocks = Math.floor((end - start) / BLOCK_SIZE);
-  countBlocks(blocks);
-  if (hashSha512Lanes === undefined) return 0;
   let done = 0;
   while (blocks - done >= MIN_LANES) {
     const count = Math.min(LANES, blocks - done);
@@ -195,6 +194,7 @@ export class BlockBuffer {
   hash(length: number): Uint8Array {
     const blocks = Math.ceil(length / BLOCK_SIZE);
     this.bytes.fill(0, length, blocks * BLOCK_SIZE);
+    if (this.#algorithm.kernelId === 2) countSha512(blocks);
     const done = hashInLanes(this.bytes, 0, blocks * BLOCK_SIZE, this.#leaves, 0, this.#algorithm);
     const hash = blockHash(this.#algorithm);
     for (let i = done; i < blocks; i++) hash(this.#blocks[i]!, this.#leafViews[i]!);

@@ -1,4 +1,5 @@
 import { CfsError, withContext } from "../../errors.ts";
+import { lazy } from "../../lazy.ts";
 import type { Keyring } from "../../signature/openpgp/keyring.ts";
 import { loadRegistryConfiguration } from "../containers/configuration.ts";
 import type { ImageReference } from "../reference.ts";
@@ -159,12 +160,4 @@ function requireName({ identity }: SignedBy | SigstoreSigned, reference: ImageRe
   throw new CfsError("Permission", `"${identity.type}" compares names, and the image has none`, {
     hint: 'use "exactReference" or "exactRepository" as "signedIdentity" for images that are not from a registry',
   });
-}
-
-function lazy<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
 }

@@ -1,3 +1,4 @@
+import { SHA512 } from "../../verity/digest.ts";
 import { BLOCK_SIZE, LANES } from "../../verity/merkle.ts";
 import { Evex, General } from "./evex.ts";
 
@@ -35,7 +36,8 @@ const INITIAL_STATE = [
   "5be0cd19137e2179",
 ];
 
-export const DIGEST_SIZE = 64;
+/** Bytes of a 512-bit register. */
+const REGISTER_SIZE = 64;
 /** Bytes of SHA-512's own blocks. */
 const CHUNK_SIZE = 128;
 
@@ -88,7 +90,7 @@ export function laneHashCode(): Uint8Array {
   code.raw(0x55); // push rbp
   code.raw(0x48, 0x89, 0xe5); // mov rbp, rsp
   code.raw(0x48, 0x81, 0xec); // sub rsp, 512: room for the state
-  code.uint32(8 * DIGEST_SIZE);
+  code.uint32(8 * REGISTER_SIZE);
   code.raw(0x48, 0x83, 0xe4, 0xc0); // and rsp, -64
   code.raw(0x48, 0x01, 0xf7); // add rdi, rsi
   code.raw(0x48, 0x01, 0xca); // add rdx, rcx
@@ -104,7 +106,7 @@ export function laneHashCode(): Uint8Array {
   code.uint32(BLOCK_SIZE / CHUNK_SIZE + 1);
 
   const chunk = code.length;
-  for (let i = 0; i < 8; i++) code.store(i, General.rsp, DIGEST_SIZE * i);
+  for (let i = 0; i < 8; i++) code.store(i, General.rsp, REGISTER_SIZE * i);
   code.raw(0x83, 0xf8, 1); // cmp eax, 1
   const toPadding = code.jump(0x0f, 0x84); // je
   for (let i = 0; i < 16; i++) {
@@ -136,7 +138,7 @@ export function laneHashCode(): Uint8Array {
   for (let i = 0; i < 16; i++) round(code, i);
 
   for (let i = 0; i < 8; i++) {
-    code.load(T0, General.rsp, DIGEST_SIZE * i);
+    code.load(T0, General.rsp, REGISTER_SIZE * i);
     code.add(i, i, T0);
   }
   code.raw(0xff, 0xc8); // dec eax
@@ -152,7 +154,7 @@ export function laneHashCode(): Uint8Array {
   code.raw(0xc5, 0xf8, 0x77); // vzeroupper
   code.raw(0xc3); // ret
 
-  code.align(64);
+  code.align(REGISTER_SIZE);
   code.target(tableAt);
   table(code);
   return code.bytes();
@@ -168,14 +170,14 @@ function round(code: Evex, i: number): void {
   const [a, b, c, d, e, f, g, h] = Array.from({ length: 8 }, (_, v) => (v - i + 16) % 8) as Eight;
   code.addBroadcast(T2, WORDS + i, General.rcx, 8 * i);
   code.add(h, h, T2);
-  rotations(code, T0, e, 14, 18, 41);
-  code.add(h, h, T0);
+  code.rotateRight(T2, e, 41);
+  addMixed(code, h, e, 14, 18);
   code.move(T1, e);
   code.ternary(T1, f, g, CHOOSE);
   code.add(h, h, T1);
   code.add(d, d, h);
-  rotations(code, T0, a, 28, 34, 39);
-  code.add(h, h, T0);
+  code.rotateRight(T2, a, 39);
+  addMixed(code, h, a, 28, 34);
   code.move(T1, a);
   code.ternary(T1, b, c, MAJORITY);
   code.add(h, h, T1);
@@ -183,27 +185,22 @@ function round(code: Evex, i: number): void {
 
 type Eight = [number, number, number, number, number, number, number, number];
 
-/** The sum of three rotations of `from`; T1 and T2 are overwritten. */
-function rotations(code: Evex, to: number, from: number, first: number, second: number, third: number): void {
-  code.rotateRight(to, from, first);
-  code.rotateRight(T1, from, second);
-  code.rotateRight(T2, from, third);
-  code.ternary(to, T1, T2, XOR);
-}
-
 /** Puts the word that is needed 16 rounds later in the place of word `i`. */
 function extendSchedule(code: Evex, i: number): void {
   const word = (distance: number) => WORDS + ((i + distance) % 16);
-  const add = (from: number, first: number, second: number, shift: number) => {
-    code.rotateRight(T0, from, first);
-    code.rotateRight(T1, from, second);
-    code.shiftRight(T2, from, shift);
-    code.ternary(T0, T1, T2, XOR);
-    code.add(word(0), word(0), T0);
-  };
   code.add(word(0), word(0), word(9));
-  add(word(1), 1, 8, 7);
-  add(word(14), 19, 61, 6);
+  code.shiftRight(T2, word(1), 7);
+  addMixed(code, word(0), word(1), 1, 8);
+  code.shiftRight(T2, word(14), 6);
+  addMixed(code, word(0), word(14), 19, 61);
+}
+
+/** Adds to `sum` the exclusive or of T2 and two rotations of `from`; T0 and T1 are overwritten. */
+function addMixed(code: Evex, sum: number, from: number, first: number, second: number): void {
+  code.rotateRight(T0, from, first);
+  code.rotateRight(T1, from, second);
+  code.ternary(T0, T1, T2, XOR);
+  code.add(sum, sum, T0);
 }
 
 /** What `Table` says. */
@@ -211,7 +208,7 @@ function table(code: Evex): void {
   for (const word of [...ROUND_CONSTANTS, ...INITIAL_STATE]) code.uint64(BigInt(`0x${word}`));
   for (let i = 0; i < 64; i++) code.raw((i % 16) ^ 7);
   for (let lane = 0; lane < LANES; lane++) code.uint64(BigInt(lane * BLOCK_SIZE));
-  for (let lane = 0; lane < LANES; lane++) code.uint64(BigInt(lane * DIGEST_SIZE));
+  for (let lane = 0; lane < LANES; lane++) code.uint64(BigInt(lane * SHA512.size));
   code.uint64(1n << 63n);
   code.uint64(BigInt(BLOCK_SIZE * 8));
 }

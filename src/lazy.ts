@@ -1,0 +1,8 @@
+/** What `make` gives, which is asked for once, when it is first needed. */
+export function lazy<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
