@@ -36,6 +36,7 @@ export class PreparedImage {
   /** In bytes; a multiple of 4096. */
   readonly size: number;
   readonly #version: FormatVersion;
+  readonly #algorithm: Algorithm;
   readonly #plan: ImagePlan;
   readonly #xattrs: InodeXattrs;
   readonly #time: Time;
@@ -65,11 +66,19 @@ export class PreparedImage {
     }
     xattrs.table.place((version === 2 ? inodesEnd : inodesEnd % BLOCK_SIZE) / 4);
     this.#version = version;
+    this.#algorithm = algorithm;
     this.#plan = plan;
     this.#xattrs = xattrs;
     this.#time = time;
     this.#layout = layout;
     this.#placement = placement;
+  }
+
+  /** The fs-verity digest of the image. */
+  digest(): ObjectId {
+    const hasher = new VerityHasher(this.#algorithm);
+    this.write((piece) => hasher.update(piece));
+    return hasher.digest();
   }
 
   /** @param take gets the image in pieces, all multiples of 4096 bytes, which are overwritten when it returns. */
@@ -131,7 +140,5 @@ export function writeImage(
 
 /** The fs-verity digest of an image, which is never in memory as a whole. Throws as `PreparedImage` does. */
 export function imageDigest(root: Directory, version: FormatVersion, algorithm: Algorithm): ObjectId {
-  const hasher = new VerityHasher(algorithm);
-  new PreparedImage(root, version, algorithm).write((piece) => hasher.update(piece));
-  return hasher.digest();
+  return new PreparedImage(root, version, algorithm).digest();
 }

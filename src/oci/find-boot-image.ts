@@ -1,6 +1,5 @@
-import { imageDigest } from "../erofs/writer.ts";
 import { CfsError, withContext } from "../errors.ts";
-import { storeImage } from "../repository/images.ts";
+import { storeImageIf } from "../repository/images.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { XattrFilter } from "../tree/transform.ts";
 import type { ObjectId } from "../verity/digest.ts";
@@ -41,12 +40,10 @@ export function findBootImage(
   for (const { id, bootable, xattrMode, version } of linkedImageRefs(config.document.namedRefs)) {
     if (bootable && id === expected) return { id, xattrMode: xattrMode!, version };
   }
-  const { algorithm } = repository;
   for (const xattrMode of MODES) {
     const root = bootableTree(repository, `@${config.digest}`, config.document.id, xattrMode);
     for (const version of VERSIONS) {
-      if (imageDigest(root, version, algorithm) !== expected) continue;
-      storeImage(repository, root, version);
+      if (storeImageIf(repository, root, version, (id) => id === expected) === undefined) continue;
       const ref = findImageRef(version, true, xattrMode);
       addImage(repository, manifest, parseStoredConfig(config), { ...ref, id: expected });
       return { id: expected, xattrMode, version };

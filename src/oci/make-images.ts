@@ -1,6 +1,5 @@
-import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
-import { storeImage } from "../repository/images.ts";
+import { storeImage, storeImageIf } from "../repository/images.ts";
 import type { ErofsVersion } from "../repository/meta.ts";
 import { readFromObjects } from "../repository/read-file.ts";
 import type { Repository } from "../repository/repository.ts";
@@ -104,7 +103,7 @@ class Maker {
    * @returns that in the default format, when they are wanted.
    */
   make(root: Directory, bootable: boolean, mode: XattrFilter, wanted: boolean): ObjectId | undefined {
-    const { erofsVersions, algorithm } = this.#repository;
+    const { erofsVersions } = this.#repository;
     const own = wanted ? erofsVersions : [];
     const ids = own.map((version) => {
       const id = storeImage(this.#repository, root, version);
@@ -114,10 +113,9 @@ class Maker {
     for (const version of [2, 1, 0] as const) {
       const open = this.open.filter((seal) => seal.bootable === undefined || seal.bootable === bootable);
       if (own.includes(version) || open.length === 0) continue;
-      const id = imageDigest(root, version, algorithm);
-      if (!open.some((seal) => seal.id === id)) continue;
-      storeImage(this.#repository, root, version);
-      this.#link(version, bootable, mode, id, true);
+      const isSealed = (id: ObjectId) => open.some((seal) => seal.id === id);
+      const id = storeImageIf(this.#repository, root, version, isSealed);
+      if (id !== undefined) this.#link(version, bootable, mode, id, true);
     }
     return ids[0];
   }

@@ -1,8 +1,7 @@
 import { collectObjects } from "../erofs/collect.ts";
-import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
 import { checkStreamContent } from "../repository/fsck-deep.ts";
-import { linkImage, readImageFile, storeImage } from "../repository/images.ts";
+import { linkImage, readImageFile, storeImageIf } from "../repository/images.ts";
 import { readFromObjects } from "../repository/read-file.ts";
 import { MAX_ENTRIES, openCategory } from "../repository/refs.ts";
 import type { Repository } from "../repository/repository.ts";
@@ -119,10 +118,10 @@ function remakeImages(repository: Repository, image: StoredImage, { onMade }: Re
     applyOciTransform(root, linked.xattrMode ?? "allowlist-only");
     if (linked.bootable) applyBootTransform(root, readFromObjects(repository.objects));
     if (repository.objects.has(id)) continue;
-    const { algorithm } = repository;
-    const made = versionsOf(linked).find((version) => imageDigest(root, version, algorithm) === id);
-    if (made === undefined) continue;
-    storeImage(repository, root, made);
+    const isMade = versionsOf(linked).some(
+      (version) => storeImageIf(repository, root, version, (made) => made === id) !== undefined,
+    );
+    if (!isMade) continue;
     linkImage(repository, id);
     onMade(id);
   }

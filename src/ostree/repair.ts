@@ -1,6 +1,5 @@
-import { imageDigest } from "../erofs/writer.ts";
 import { CfsError } from "../errors.ts";
-import { linkImage, storeImage } from "../repository/images.ts";
+import { linkImage, storeImageIf } from "../repository/images.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { listCommits } from "./resolve.ts";
@@ -35,9 +34,7 @@ function remakeImage(
   for (const cleanXattrNames of [false, true]) {
     const { root, hasXattrs } = buildCommitTree(table, commit, { cleanXattrNames, subpaths });
     for (const version of [1, 2, 0] as const) {
-      if (imageDigest(root, version, repository.algorithm) !== image) continue;
-      storeImage(repository, root, version);
-      return true;
+      if (storeImageIf(repository, root, version, (id) => id === image) !== undefined) return true;
     }
     if (!hasXattrs) return false;
   }

@@ -11,6 +11,7 @@ import type { Directory } from "../tree/model.ts";
 import type { ObjectId } from "../verity/digest.ts";
 import { placeLink, resolveObject } from "./links.ts";
 import { baseName, entryComponents, objectTarget, REFS, refComponents } from "./names.ts";
+import type { ObjectStore } from "./objects.ts";
 import { listRefs, writeRef } from "./refs.ts";
 import type { Repository } from "./repository.ts";
 
@@ -113,7 +114,21 @@ export function storeImage(
   root: Directory,
   version: FormatVersion = erofsVersion,
 ): ObjectId {
+  return storePrepared(objects, new PreparedImage(root, version, algorithm));
+}
+
+/** The same when the image is one of those that are wanted. @returns undefined when it is not */
+export function storeImageIf(
+  { objects, algorithm }: Repository,
+  root: Directory,
+  version: FormatVersion,
+  isWanted: (id: ObjectId) => boolean,
+): ObjectId | undefined {
   const image = new PreparedImage(root, version, algorithm);
+  return isWanted(image.digest()) ? storePrepared(objects, image) : undefined;
+}
+
+function storePrepared(objects: ObjectStore, image: PreparedImage): ObjectId {
   return objects.storeStream((write) => image.write(write), "verified").id;
 }
 
